@@ -1,0 +1,1 @@
+"""Latent-space generative models from recipes: GANs that encode, autoencoders that generate."""
