@@ -1,0 +1,111 @@
+"""Adversarial objectives on unbounded scores (logits); a high score says real.
+
+Every function takes scores of shape ``b`` and returns one number per sample, ``b``. A discriminator's objective adds
+the term of the i-th real and the i-th fake sample, so its batch mean is the sum of the two published expectations.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from latentkit.stateless import loss
+
+_LINEAR_ABOVE = 40.0
+"""Where softplus is the identity to float64 precision; torch's own 20 costs 2e-9 of the gradient."""
+
+
+def _softplus(x: Tensor) -> Tensor:
+    return F.softplus(x, threshold=_LINEAR_ABOVE)
+
+
+@loss("real: score, fake: score -> score")
+def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Binary cross-entropy of a discriminator (Goodfellow et al. 2014, eq. 1).
+
+    ``softplus(-real) + softplus(fake)``, both of shape ``b``; returns ``b``, in nats.
+    """
+    return _softplus(-real) + _softplus(fake)
+
+
+@loss("fake: score -> score")
+def logistic_generator(fake: Tensor) -> Tensor:
+    """Non-saturating objective of a generator (Goodfellow et al. 2014, section 3).
+
+    ``softplus(-fake)``, shape ``b``; returns ``b``, in nats.
+    """
+    return _softplus(-fake)
+
+
+@loss("fake: score -> score")
+def saturating_generator(fake: Tensor) -> Tensor:
+    """Minimax objective of a generator, which saturates (Goodfellow et al. 2014, eq. 1).
+
+    ``-softplus(fake)``, shape ``b``; returns ``b``, in nats.
+    """
+    return -_softplus(fake)
+
+
+@loss("real: score, fake: score -> score")
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge objective of a discriminator (Lim and Ye 2017, https://arxiv.org/abs/1705.02894).
+
+    ``relu(1 - real) + relu(1 + fake)``, both of shape ``b``; returns ``b``.
+    """
+    return F.relu(1 - real) + F.relu(1 + fake)
+
+
+@loss("fake: score -> score")
+def hinge_generator(fake: Tensor) -> Tensor:
+    """Generator's side of the hinge objective, the negated score (Lim and Ye 2017).
+
+    ``-fake``, shape ``b``; returns ``b``.
+    """
+    return -fake
+
+
+@loss("real: score, fake: score -> score")
+def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Critic's side of the Wasserstein distance (Arjovsky et al. 2017, eq. 2, negated).
+
+    ``fake - real``, both of shape ``b``; returns ``b``.
+    """
+    return fake - real
+
+
+@loss("fake: score -> score")
+def wasserstein_generator(fake: Tensor) -> Tensor:
+    """Generator's side of the Wasserstein distance (Arjovsky et al. 2017).
+
+    ``-fake``, shape ``b``; returns ``b``.
+    """
+    return -fake
+
+
+@loss("real: score, fake: score -> score")
+def least_squares_discriminator(
+    real: Tensor, fake: Tensor, real_target: float = 1.0, fake_target: float = 0.0
+) -> Tensor:
+    """Least-squares objective of a discriminator (Mao et al. 2017, eq. 2; https://arxiv.org/abs/1611.04076).
+
+    ``(real - real_target)^2 / 2 + (fake - fake_target)^2 / 2``, both of shape ``b``; returns ``b``.
+    """
+    return 0.5 * (real - real_target).square() + 0.5 * (fake - fake_target).square()
+
+
+@loss("fake: score -> score")
+def least_squares_generator(fake: Tensor, target: float = 1.0) -> Tensor:
+    """Least-squares objective of a generator (Mao et al. 2017, eq. 2).
+
+    ``(fake - target)^2 / 2``, shape ``b``; returns ``b``.
+    """
+    return 0.5 * (fake - target).square()
+
+
+@loss("of: score -> score")
+def drift(of: Tensor) -> Tensor:
+    """Squared score, which keeps a critic from drifting (Karras et al. 2018, appendix A.1, weight 0.001).
+
+    ``of^2``, shape ``b``; returns ``b``.
+    """
+    return of.square()

@@ -1,0 +1,130 @@
+"""Layers that several families of networks share. They are building blocks, not components of a recipe."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class EqualizedLinear(nn.Module):
+    """Linear layer with equalised learning rate (Karras et al. 2018, section 4.1), in its implicit form.
+
+    Weights are stored as they act: the initial deviation is gain / sqrt(inputs), biases start at 0. What equalises is
+    the optimizer, which multiplies the step of each parameter by ``step_multipliers``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, gain: float = math.sqrt(2), lrmul: float = 1.0) -> None:
+        super().__init__()
+        deviation = gain / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) * deviation)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.step_multipliers: dict[str, float] = {"weight": deviation * lrmul, "bias": lrmul}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``b inputs -> b outputs``."""
+        return F.linear(x, self.weight, self.bias)
+
+
+class SameConv2d(nn.Module):
+    """Convolution of stride 2 with TensorFlow's SAME padding; an odd padding puts more at the bottom and right.
+
+    Kernel and bias start at N(0, deviation^2) and 0. Shapes: ``b inputs h w -> b outputs ceil(h/2) ceil(w/2)``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, deviation: float = 0.02) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) * deviation)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad, then cross-correlate."""
+        kernel = self.weight.shape[-1]
+        (top, bottom), (left, right) = (_same_padding(size, kernel) for size in x.shape[-2:])
+        if (top, left) != (bottom, right):
+            x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
+        return F.conv2d(x, self.weight, self.bias, stride=2, padding=(top, left))
+
+
+class SameConvTranspose2d(nn.Module):
+    """Adjoint of :class:`SameConv2d`, ``b inputs h w -> b outputs 2h 2w``; the weight is ``inputs outputs k k``."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, deviation: float = 0.02) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs, kernel, kernel) * deviation)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transposed convolution without what the forward padding added."""
+        height, width = x.shape[-2:]
+        before = (self.weight.shape[-1] - 2) // 2
+        y = F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=before)
+        return y[..., : 2 * height, : 2 * width]  # an odd kernel leaves one row and column too many, the last
+
+
+def _same_padding(size: int, kernel: int) -> tuple[int, int]:
+    total = max((math.ceil(size / 2) - 1) * 2 + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class SelfModulatedBatchNorm(nn.Module):
+    """Batch norm whose scale and shift are functions of the latent (Chen et al. 2019, eq. 2-3).
+
+    ``BN(h) (1 + gamma(z)) + beta(z)`` with BN without affine parameters; gamma and beta are perceptrons with a hidden
+    layer as wide as z. https://arxiv.org/abs/1810.01365. The paper's scale is gamma itself; here it starts around 1.
+    """
+
+    def __init__(self, channels: int, z_dim: int, eps: float = 1e-3, momentum: float = 0.01) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
+        self.gamma = _modulator(z_dim, channels)
+        self.beta = _modulator(z_dim, channels)
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """``h``: b channels h w; ``z``: b z_dim; returns the shape of ``h``."""
+        gamma = rearrange(self.gamma(z), "b c -> b c 1 1")
+        beta = rearrange(self.beta(z), "b c -> b c 1 1")
+        return torch.addcmul(beta, self.norm(h), 1 + gamma)
+
+
+def _modulator(z_dim: int, channels: int) -> nn.Sequential:
+    layers = nn.Sequential(nn.Linear(z_dim, z_dim), nn.ReLU(), nn.Linear(z_dim, channels))
+    for layer in (layers[0], layers[2]):
+        assert isinstance(layer, nn.Linear)
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return layers
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Scale to unit mean square over axis 1 (Karras et al. 2018, section 4.2). ``b c ... -> b c ...``."""
+    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+
+def blur(x: Tensor) -> Tensor:
+    """Binomial 3x3 filter [1, 2, 1] / 4 per axis, zero padding 1 (Karras et al. 2019). ``b c h w -> b c h w``."""
+    channels = x.shape[1]
+    # Computed on the device: a constant from the host would wait for the queue, and cannot be captured in a graph.
+    taps = 2 - (torch.arange(3, device=x.device, dtype=x.dtype) - 1).abs()  # 1 2 1
+    kernel = (taps[:, None] * taps / 16).expand(channels, 1, 3, 3)
+    return F.conv2d(x, kernel, padding=1, groups=channels)
+
+
+def nearest_resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Nearest-neighbour resizing, ``b c h w -> b c height width``; nothing to do costs nothing."""
+    return x if x.shape[-2:] == (height, width) else F.interpolate(x, size=(height, width), mode="nearest")
+
+
+
+__all__ = [
+    "EqualizedLinear",
+    "SameConv2d",
+    "SameConvTranspose2d",
+    "SelfModulatedBatchNorm",
+    "blur",
+    "nearest_resize",
+    "pixel_norm",
+]

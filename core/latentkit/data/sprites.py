@@ -1,0 +1,165 @@
+"""White shapes on black with known factors, after dSprites (Matthey, Higgins, Hassabis, Lerchner 2017,
+https://github.com/google-deepmind/dsprites-dataset).
+
+Deviations: the factors are drawn and not a full grid, edges are smooth, and scale is the circumscribed circle's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import attrs
+import numpy as np
+
+from latentkit.data.images import Pixels, check_request
+from latentkit.errors import DataError, nearest
+from latentkit.interfaces import DataSource, Table
+
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+SHAPES = ("ellipse", "square", "heart")
+FACTORS = ("shape", "scale", "orientation", "x", "y")
+AREAS = (0.6 * math.pi, 2.0, 2.0703)
+"""Area of each of ``SHAPES`` in units of the squared radius of its circumscribed circle."""
+
+_LOW = np.array([0.25, 0, -0.5, -0.5], np.float32)
+_HIGH = np.array([0.5, 2 * math.pi, 0.5, 0.5], np.float32)  # 0.5 + 0.5 = 1: the circle stays inside at any scale
+_CHUNK_PIXELS = 1 << 17  # so that the temporary arrays stay in the processor's cache
+
+_ELLIPSE = 0.6  # minor axis over major axis
+_HEART_CENTRE = 0.65666  # height of the centre of mass over the tip, which is also the circumscribed radius
+
+
+def _shapes(_: object, field: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    for name in value:
+        if name not in SHAPES:
+            hint = nearest(name, SHAPES)
+            raise DataError(
+                f"sprites: {field.name} must be among {', '.join(SHAPES)}, found '{name}'"
+                + (f"\n  {hint}" if hint else "")
+            )
+    if not value or len(set(value)) != len(value):
+        raise DataError(f"sprites: {field.name} must name at least one shape, each once, found {list(value)}")
+
+
+def _positive(_: object, field: attrs.Attribute[int], value: int) -> None:
+    if value < 1:
+        raise DataError(f"sprites: {field.name} must be at least 1, found {value}")
+
+
+def _seed(_: object, field: attrs.Attribute[int], value: int) -> None:
+    if value < 0:
+        raise DataError(f"sprites: {field.name} must be 0 or more, found {value}")
+
+
+@attrs.frozen(kw_only=True)
+class Sprites(DataSource):
+    """Sprites made by code, the same for the same ``seed``; more of them only add to the fewer.
+
+    ``shapes`` restricts the shapes; ``label`` is the position in it, while ``factors`` count in ``SHAPES``.
+    """
+
+    native_resolution: ClassVar[int] = 64
+    native_channels: ClassVar[int] = 1
+
+    count: int = attrs.field(default=10_000, validator=_positive)
+    seed: int = attrs.field(default=0, validator=_seed)
+    shapes: tuple[str, ...] = attrs.field(default=SHAPES, validator=_shapes)
+
+    def classes(self) -> int | None:
+        """The number of shapes."""
+        return len(self.shapes)
+
+    def offers(self) -> tuple[str, ...]:
+        """``image``, ``label`` and ``factors``."""
+        return ("image", "label", "factors")
+
+    def open(self, resolution: int, channels: int) -> Table:
+        """``image`` uint8 [n, channels, resolution, resolution]; ``label`` int64 [n]; ``factors`` float32 [n, 5].
+
+        Raises:
+            DataError: ``channels`` is not 1 or 3, or ``resolution`` is below 1.
+        """
+        check_request(resolution, channels)
+        drawn = factors(self.count, self.seed, self.shapes)
+        position = np.array([self.shapes.index(name) if name in self.shapes else -1 for name in SHAPES])
+        image = render(drawn, resolution)
+        image = image if channels == 1 else np.repeat(image, channels, axis=1)
+        label = position[drawn[:, 0].astype(np.int64)].astype(np.int64)
+        return Table({"image": image, "label": label, "factors": drawn})
+
+
+def factors(count: int, seed: int = 0, shapes: tuple[str, ...] = SHAPES) -> Floats:
+    """Independent uniform factors, float32 [count, 5], in the order of ``FACTORS``.
+
+    - shape: index in ``SHAPES``.
+    - scale: diameter of the circumscribed circle around the centre of mass over the image side, 0.25 to 0.5.
+    - orientation: radians in [0, 2 pi), from the x axis towards the y axis (clockwise as seen). A square looks the
+      same every pi / 2, an ellipse every pi.
+    - x, y: centre of mass, in [-0.5, 0.5] of an image that spans [-1, 1]; x to the right, y downward.
+
+    The first rows do not depend on ``count``.
+    """
+    uniform = np.random.default_rng(seed).random((count, len(FACTORS)), np.float32)
+    chosen = np.array([SHAPES.index(name) for name in shapes], np.float32)
+    index = chosen[(uniform[:, 0] * len(shapes)).astype(np.int64)]
+    return np.concatenate([index[:, None], _LOW + uniform[:, 1:] * (_HIGH - _LOW)], axis=1)
+
+
+def render(factors: Floats, resolution: int) -> Pixels:
+    """Pictures uint8 [n, 1, resolution, resolution] of float [n, 5]; a shape that leaves the image is cut off.
+
+    The edge falls from white to black over one pixel, by the distance to it: nearly the covered share of the pixel.
+
+    Raises:
+        DataError: not [n, 5], or a shape index that is not in ``SHAPES``.
+    """
+    if factors.ndim != 2 or factors.shape[1] != len(FACTORS):
+        raise DataError(f"sprites: expected factors [n, {len(FACTORS)}], found shape {list(factors.shape)}")
+    if not np.isin(factors[:, 0], np.arange(len(SHAPES))).all():
+        raise DataError(f"sprites: expected shape indices 0 to {len(SHAPES) - 1} in the first factor")
+    result = np.empty((len(factors), 1, resolution, resolution), np.uint8)
+    step = max(1, _CHUNK_PIXELS // resolution**2)
+    for index, distance in enumerate((_ellipse, _square, _heart)):
+        rows = np.flatnonzero(factors[:, 0] == index)
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            u, v, pixels = _own_axes(factors[some].astype(np.float32), resolution)
+            covered = np.clip(0.5 - distance(u, v) * pixels, 0, 1)  # n h w
+            result[some, 0] = covered * np.float32(255) + np.float32(0.5)
+    return result
+
+
+def _own_axes(factors: Floats, resolution: int) -> tuple[Floats, Floats, Floats]:
+    """Pixel centres in each sprite's own axes, circumscribed radius 1 [n, h, w]; that radius in pixels [n, 1, 1]."""
+    radius, angle, x, y = factors[:, 1:, None].transpose(1, 0, 2)  # n 1; the image's half side is 1
+    centres = (2 * np.arange(resolution, dtype=np.float32) + 1) / resolution - 1
+    along, down = (centres - x) / radius, (centres - y) / radius  # n w, n h
+    cos, sin = np.cos(angle), np.sin(angle)
+    u = (cos * along)[:, None, :] + (sin * down)[:, :, None]
+    v = (cos * down)[:, :, None] - (sin * along)[:, None, :]
+    return u, v, (radius * (resolution / 2))[:, :, None].astype(np.float32)
+
+
+def _ellipse(u: Floats, v: Floats) -> Floats:
+    # Implicit function over the length of its gradient: the distance to first order, exact on the edge.
+    uu, vv = u * u, v * v * np.float32(_ELLIPSE**-2)
+    value = np.sqrt(uu + vv) + np.float32(1e-6)
+    slope = np.sqrt(uu + vv * np.float32(_ELLIPSE**-2)) + np.float32(1e-6)
+    return (value - 1) * value / slope
+
+
+def _square(u: Floats, v: Floats) -> Floats:
+    return np.maximum(np.abs(u), np.abs(v)) - np.float32(math.sqrt(0.5))
+
+
+def _heart(u: Floats, v: Floats) -> Floats:
+    # A square on its tip with half a disc on each upper side (I. Quilez, https://iquilezles.org/articles/distfunctions2d).
+    a, b = np.abs(u) * np.float32(_HEART_CENTRE), (1 - v) * np.float32(_HEART_CENTRE)
+    disc = np.hypot(a - np.float32(0.25), b - np.float32(0.75)) - np.float32(math.sqrt(2) / 4)
+    nearest_on_side = np.maximum(a + b, 0) * np.float32(0.5)
+    side = (a - nearest_on_side) ** 2 + (b - nearest_on_side) ** 2
+    notch = a * a + (b - 1) ** 2
+    inner = np.copysign(np.sqrt(np.minimum(side, notch)), a - b)
+    return np.where(a + b > 1, disc, inner) / np.float32(_HEART_CENTRE)

@@ -1,0 +1,1 @@
+"""Recipes: reading TOML, merging with what they extend, and structuring into frozen values."""

@@ -1,0 +1,126 @@
+"""Where each key of a TOML text stands, so that messages can name the line. tomllib has checked the text before."""
+
+from __future__ import annotations
+
+import re
+from collections import abc
+
+Path = tuple[str, ...]
+_KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.)?""")
+
+
+def key_lines(text: str) -> dict[Path, int]:
+    """Map the path of every table and key to its line, counted from 1."""
+    scanner = _Scanner(text)
+    scanner.document()
+    return scanner.lines
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self.text, self.at, self.lines = text, 0, dict[Path, int]()
+        self.counts = dict[Path, int]()
+
+    def document(self) -> None:
+        table: Path = ()
+        while self._blank(newlines=True):
+            if self.text.startswith("[[", self.at):
+                self.at += 2
+                name = self._key()
+                index = self.counts.get(name, 0)
+                self.counts[name] = index + 1
+                table = (*name, str(index))
+                self._note(table)
+                self.at += 2
+            elif self.text[self.at] == "[":
+                self.at += 1
+                table = self._key()
+                self._note(table)
+                self.at += 1
+            else:
+                self._pair(table)
+
+    def _pair(self, table: Path) -> None:
+        path = (*table, *self._key())
+        for depth in range(len(table) + 1, len(path) + 1):
+            self._note(path[:depth])
+        self.at = self.text.index("=", self.at) + 1
+        self._value(path)
+
+    def _value(self, path: Path) -> None:
+        self._blank()
+        char = self.text[self.at]
+        if char == "{":
+            self._inline(path)
+        elif char == "[":
+            self._array(path)
+        elif char in "\"'":
+            self._string(char)
+        else:
+            while self.at < len(self.text) and self.text[self.at] not in ",]}\n#":
+                self.at += 1
+
+    def _inline(self, path: Path) -> None:
+        self.at += 1
+        while self._blank(newlines=True) and self.text[self.at] != "}":
+            if self.text[self.at] == ",":
+                self.at += 1
+            else:
+                self._pair(path)
+        self.at += 1
+
+    def _array(self, path: Path) -> None:
+        self.at += 1
+        index = 0
+        while self._blank(newlines=True) and self.text[self.at] != "]":
+            if self.text[self.at] == ",":
+                self.at += 1
+            else:
+                self._note((*path, str(index)))
+                self._value((*path, str(index)))
+                index += 1
+        self.at += 1
+
+    def _string(self, quote: str) -> None:
+        mark = quote * 3 if self.text.startswith(quote * 3, self.at) else quote
+        self.at += len(mark)
+        while not self.text.startswith(mark, self.at):
+            self.at += 2 if self.text[self.at] == "\\" and quote == '"' else 1
+        self.at += len(mark)
+        while len(mark) == 3 and self.text.startswith(quote, self.at):
+            self.at += 1
+
+    def _key(self) -> Path:
+        names = []
+        while True:
+            match = _KEY.match(self.text, self.at)
+            if match is None:
+                raise ValueError(f"no key at offset {self.at}")
+            self.at = match.end()
+            names.append(next(group for group in match.groups()[:3] if group is not None))
+            if match[4] is None:
+                return tuple(names)
+
+    def _blank(self, newlines: bool = True) -> bool:
+        while self.at < len(self.text):
+            char = self.text[self.at]
+            if char == "#":
+                end = self.text.find("\n", self.at)
+                self.at = len(self.text) if end < 0 else end
+            elif char in " \t\r" or (char == "\n" and newlines):
+                self.at += 1
+            else:
+                return True
+        return False
+
+    def _note(self, path: Path) -> None:
+        self.lines.setdefault(path, self.text.count("\n", 0, self.at) + 1)
+
+
+def shown(path: abc.Sequence[str]) -> str:
+    """A path as a reader of TOML writes it: ``[phase.generate] loss.latent``."""
+    if not path:
+        return ""
+    split = 2 if path[0] in {"phase", "average"} and len(path) > 2 else 1
+    table, rest = ".".join(path[:split]), ".".join(path[split:])
+    return f"[{table}] {rest}".strip()

@@ -1,0 +1,121 @@
+"""Expressions of recipes: names, numbers, ``+ - * /``, calls, fields. Parsed, never executed as Python."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import attrs
+
+MAX_LENGTH = 4000
+MAX_NESTING = 50
+OPERATIONS: dict[str, tuple[int, ...]] = {
+    "detach": (1,), "grad": (2,), "mean": (1,), "sum": (1,), "batch_mean": (1,),
+    "exp": (1,), "log": (1,), "sqrt": (1,), "square": (1,), "abs": (1,), "sign": (1,), "sigmoid": (1,),
+    "softplus": (1,), "relu": (1,), "clip": (3,),
+    "concat": tuple(range(1, 17)), "chunk": (3,), "roll": (2,), "flip": (1,), "take": (2,),
+    "join": tuple(range(1, 17)), "lerp": (3,), "reparameterize": (2,),
+}  # fmt: skip
+"""Operation: how many arguments it takes."""
+_BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
+
+
+@attrs.frozen
+class Tree:
+    """A parsed expression. ``op`` is ``name``, ``number``, ``call`` (``value`` is (part, entry)), ``field``,
+    or an operation."""
+
+    op: str
+    args: tuple[Tree, ...] = ()
+    value: object = None
+
+    def names(self) -> set[str]:
+        """Every name that occurs."""
+        found = {self.value} if self.op == "name" else set()
+        if self.op == "call":
+            assert isinstance(self.value, tuple)
+            found.add(self.value[0])
+        for arg in self.args:
+            found |= arg.names()
+        return {str(name) for name in found}
+
+
+def parse(text: str) -> Tree:
+    """Parse one expression.
+
+    Raises:
+        ValueError: what in it is not part of the language.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"the expression has {len(text)} characters; at most {MAX_LENGTH} are read")
+    deepest = level = 0
+    for char in text:
+        level += (char in "([{") - (char in ")]}")
+        deepest = max(deepest, level)
+    if deepest > MAX_NESTING or len(re.findall(r"[-+]\s*(?=[-+])", text)) > MAX_NESTING:
+        raise ValueError(f"the expression is nested more than {MAX_NESTING} deep")
+    if not text.strip() or "\n" in text.strip():
+        raise ValueError("expected one expression on one line")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        return _bounded(_convert(tree))
+    except SyntaxError as error:
+        raise ValueError(f"not an expression: {error.msg}") from None
+    except (RecursionError, MemoryError):
+        raise ValueError("the expression is too deeply nested") from None
+
+
+def _bounded(tree: Tree) -> Tree:
+    level, depth = [tree], 0
+    while level:
+        level, depth = [arg for item in level for arg in item.args], depth + 1
+    if depth > 4 * MAX_NESTING:
+        raise ValueError(f"the expression is a chain of more than {4 * MAX_NESTING} operations; name a part of it")
+    return tree
+
+
+def _convert(node: ast.expr) -> Tree:
+    match node:
+        case ast.Constant(value=bool() | str() | bytes() | None | complex()):
+            raise ValueError(f"{node.value!r} is not a number; expressions have names and numbers only")
+        case ast.Constant(value=int() | float() as value):
+            if not abs(value) < float("inf"):
+                raise ValueError("numbers must be finite")
+            return Tree("number", value=node.value)
+        case ast.Name(id=name):
+            return Tree("name", value=name)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return Tree("number", value=-value)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return Tree("neg", (_convert(operand),))
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _convert(operand)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            return Tree(_BINARY[type(op)], (_convert(left), _convert(right)))
+        case ast.Attribute(value=value, attr=attr):
+            return Tree("field", (_convert(value),), attr)
+        case ast.Call(func=func, args=args, keywords=keywords):
+            return _call(func, args, keywords)
+    raise ValueError(f"'{ast.unparse(node)[:60]}' is not part of the language (names, numbers, + - * /, calls, fields)")
+
+
+def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> Tree:
+    if keywords or any(isinstance(arg, ast.Starred) for arg in args):
+        raise ValueError(f"'{ast.unparse(func)}(...)' takes its inputs by position; there are no keywords")
+    inner = tuple(_convert(arg) for arg in args)
+    match func:
+        case ast.Name(id=name) if name in OPERATIONS:
+            _check_count(name, len(inner))
+            return Tree(name, inner)
+        case ast.Name(id=name):
+            return Tree("call", inner, (name, ""))
+        case ast.Attribute(value=ast.Name(id=name), attr=entry):
+            return Tree("call", inner, (name, entry))
+    raise ValueError(f"'{ast.unparse(func)[:60]}' cannot be called; only parts, their entries and operations can")
+
+
+def _check_count(name: str, found: int) -> None:
+    counts = OPERATIONS[name]
+    if found not in counts:
+        wanted = str(counts[0]) if len(counts) == 1 else f"{counts[0]} or more"
+        raise ValueError(f"{name}() takes {wanted} argument{'s' if wanted != '1' else ''}, found {found}")

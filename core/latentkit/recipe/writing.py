@@ -1,0 +1,46 @@
+"""Writing plain tables as TOML."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import abc
+
+_BARE = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+def to_toml(tables: abc.Mapping[str, object]) -> str:
+    """Tables as TOML text that reads back equal. Innermost small tables are written inline."""
+    lines: list[str] = []
+    _table(tables, (), lines)
+    return "\n".join(lines).strip() + "\n"
+
+
+def _table(table: abc.Mapping[str, object], path: tuple[str, ...], lines: list[str]) -> None:
+    deep = {key: value for key, value in table.items() if isinstance(value, dict) and _opens(value, path)}
+    if path and (len(deep) < len(table) or not table):
+        lines += ["", f"[{'.'.join(_key(name) for name in path)}]"]
+    lines += [f"{_key(key)} = {_value(value)}" for key, value in table.items() if key not in deep]
+    for key, value in deep.items():
+        _table(value, (*path, key), lines)
+
+
+def _opens(value: abc.Mapping[str, object], path: tuple[str, ...]) -> bool:
+    return len(path) == 0 or any(isinstance(inner, dict) for inner in value.values()) and len(path) < 2
+
+
+def _key(name: str) -> str:
+    return name if _BARE.match(name) else json.dumps(name)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # JSON escapes are TOML escapes, except that DEL must be escaped in TOML and need not be in JSON.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

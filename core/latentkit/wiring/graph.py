@@ -1,0 +1,60 @@
+"""The expression graph. Equal sub-expressions are one node, so sharing is a fact and not an optimisation."""
+
+from __future__ import annotations
+
+from collections import abc
+
+import attrs
+
+
+@attrs.frozen(eq=False)
+class Node:
+    """One value.
+
+    ``op`` is ``source`` (``value`` is (kind, name)), ``number``, ``call`` (``value`` is (part, entry)), ``apply``
+    (``value`` is a stateless part, of a loss), ``weights`` (``value`` is a part's name), ``field``, or an operation.
+    """
+
+    index: int
+    op: str
+    args: tuple[Node, ...]
+    value: object
+
+    def __lt__(self, other: Node) -> bool:
+        return self.index < other.index
+
+
+class Graph:
+    """Makes nodes, each once. A node's index is larger than those of its arguments."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.table: dict[object, Node] = {}
+        self.origin: dict[Node, tuple[tuple[str, ...], str]] = {}
+        """The recipe path and the text of the expression that a node first stood in."""
+
+    def node(
+        self, op: str, args: abc.Sequence[Node] = (), value: object = None,
+        origin: tuple[tuple[str, ...], str] = ((), ""),
+    ) -> Node:
+        """The node of this operation on these arguments: the known one, or a new one."""
+        # True == 1 == 1.0 as dictionary keys, so the type of a number belongs to the key.
+        key = (op, tuple(arg.index for arg in args), value, type(value))
+        if key not in self.table:
+            node = Node(len(self.nodes), op, tuple(args), value)
+            self.nodes.append(node)
+            self.table[key] = node
+            self.origin[node] = origin
+        return self.table[key]
+
+
+def ancestors(roots: abc.Iterable[Node]) -> set[Node]:
+    """The nodes that the roots are computed from, roots included."""
+    found: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += node.args
+    return found

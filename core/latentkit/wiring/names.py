@@ -1,0 +1,167 @@
+"""Names of a recipe to nodes of the graph, one scope per phase (a kept value is a constant in later phases)."""
+
+from __future__ import annotations
+
+from collections import abc
+
+from latentkit.errors import Problem, RecipeError, nearest
+from latentkit.interfaces import Part
+from latentkit.recipe.expressions import OPERATIONS, Tree, parse
+from latentkit.recipe.quantities import Formula, Quantity
+from latentkit.recipe.schema import Recipe
+from latentkit.recipe.source import Source
+from latentkit.wiring.graph import Graph, Node
+
+Path = tuple[str, ...]
+
+
+class Names:
+    """What each name of the recipe is. One space for all of them; a clash is a problem."""
+
+    def __init__(self, recipe: Recipe, source: Source, parts: abc.Mapping[str, Part]) -> None:
+        self.recipe, self.source, self.parts = recipe, source, parts
+        self.problems: list[Problem] = []
+        self.kinds: dict[str, str] = {}
+        self.trees: dict[str, Tree] = {}
+        self.used: set[str] = set()
+        for table, names in self._tables().items():
+            for name in names:
+                self._declare(name, table)
+        for name, text in recipe.flow.items():
+            tree = self.parse(text, ("flow", name))
+            if tree is not None:
+                self.trees[name] = tree
+
+    def _tables(self) -> dict[str, list[str]]:
+        recipe = self.recipe
+        return {
+            "data": [name for spec in recipe.data.values() for name in spec.gives],
+            "draw": list(recipe.draw), "scalars": list(recipe.scalars), "state": list(recipe.state),
+            "parts": list(recipe.parts), "flow": list(recipe.flow),
+        }  # fmt: skip
+
+    def _declare(self, name: str, table: str) -> None:
+        path = (table, name)
+        if not name.isidentifier():
+            self.problem(path, f"'{name}' cannot be used in expressions: use letters, digits and _")
+        elif name in OPERATIONS:
+            self.problem(path, f"'{name}' is an operation of the language", "choose another name")
+        elif name in self.kinds:
+            self.problem(path, f"'{name}' is already a name in [{self.kinds[name]}]", "names live in one space")
+        self.kinds.setdefault(name, table)
+
+    def parse(self, text: str, path: Path) -> Tree | None:
+        """Parse an expression; a fault becomes a problem."""
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.problem(path, f'"{text[:80]}": {error}')
+            return None
+
+    def problem(self, path: Path, fact: str, hint: str = "") -> None:
+        """Remember a problem at a key of the recipe."""
+        found = Problem(self.source.where(path), fact, hint)
+        if found not in self.problems:
+            self.problems.append(found)
+
+
+class Scope:
+    """Turns expressions into nodes, with the values kept from earlier phases as constants."""
+
+    def __init__(self, graph: Graph, names: Names, kept: frozenset[str] = frozenset()) -> None:
+        self.graph, self.names, self.kept = graph, names, kept
+        self.done: dict[str, Node | None] = {}
+        self.open: list[str] = []
+
+    def expression(self, text: str, path: Path) -> Node | None:
+        """The node of an expression, or ``None`` where it had a problem (which is remembered)."""
+        tree = self.names.parse(text, path)
+        return None if tree is None else self._node(tree, (path, text))
+
+    def quantity(self, value: Quantity, path: Path) -> Node | None:
+        """The node of a number, schedule or expression."""
+        if isinstance(value, Formula):
+            return self.expression(value.text, path)
+        return self.graph.node("source", (), ("timed", value), (path, ""))
+
+    def weights(self, text: str, path: Path) -> Node | None:
+        """The node of a part's weights, from its bare name."""
+        name = text.strip()
+        if self.names.kinds.get(name) != "parts":
+            fact = f'"{text}": expected the name of a part, whose weights the loss reads'
+            self.names.problem(path, fact, nearest(name, self.names.parts))
+            return None
+        self.names.used.add(name)
+        return self.graph.node("weights", (), name, (path, text))
+
+    def _node(self, tree: Tree, origin: tuple[Path, str]) -> Node | None:
+        if tree.op == "name":
+            return self._name(str(tree.value), origin)
+        if tree.op == "number":
+            return self.graph.node("number", (), tree.value, origin)
+        if tree.op == "call":
+            return self._call(tree, origin)
+        args = [self._node(arg, origin) for arg in tree.args]
+        good = [arg for arg in args if arg is not None]
+        if len(good) < len(args):
+            return None
+        return self.graph.node(tree.op, good, tree.value, origin)
+
+    def _call(self, tree: Tree, origin: tuple[Path, str]) -> Node | None:
+        assert isinstance(tree.value, tuple)
+        name, entry = tree.value
+        args = [self._node(arg, origin) for arg in tree.args]
+        path, text = origin
+        kind = self.names.kinds.get(name)
+        if kind != "parts":
+            fact = f"'{name}' is a value, not a part" if kind else f"no part is called '{name}'"
+            hint = nearest(name, [*self.names.parts, *OPERATIONS])
+            self.names.problem(path, f'"{text}": {fact}', hint)
+            return None
+        self.names.used.add(name)
+        part = self.names.parts.get(name)
+        if part is None:
+            return None
+        if entry and entry not in part.entries:
+            known = ", ".join(part.entries) or "none"
+            fact = f'"{text}": {name} ({type(part).__name__.lstrip("_")}) has no entry \'{entry}\'; it has: {known}'
+            self.names.problem(path, fact, nearest(entry, part.entries))
+            return None
+        good = [arg for arg in args if arg is not None]
+        if len(good) < len(args):
+            return None
+        return self.graph.node("call", good, (name, entry), origin)
+
+    def _name(self, name: str, origin: tuple[Path, str]) -> Node | None:
+        path, text = origin
+        names = self.names
+        kind = names.kinds.get(name)
+        names.used.add(name)
+        if kind is None or kind == "parts":
+            what = "is a part: call it, as in " + f"{name}(...)" if kind else "is no value of this recipe"
+            known = [known for known, table in names.kinds.items() if table != "parts"]
+            names.problem(path, f"\"{text}\": '{name}' {what}", nearest(name, known))
+            return None
+        if name in self.kept:
+            return self.graph.node("source", (), ("kept", name), origin)
+        if kind != "flow":
+            return self.graph.node("source", (), (kind, name), origin)
+        if name not in self.done:
+            self.done[name] = self._flow(name)
+        return self.done[name]
+
+    def _flow(self, name: str) -> Node | None:
+        if name in self.open:
+            circle = " -> ".join([*self.open[self.open.index(name) :], name])
+            self.names.problem(("flow", name), f"is defined in a circle: {circle}")
+            return None
+        tree = self.names.trees.get(name)
+        if tree is None:
+            return None
+        self.open.append(name)
+        try:
+            return self._node(tree, (("flow", name), self.names.recipe.flow[name]))
+        except RecursionError:
+            raise RecipeError([Problem(self.names.source.name, "the flow is nested too deeply")]) from None
+        finally:
+            self.open.pop()

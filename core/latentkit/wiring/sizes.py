@@ -1,0 +1,224 @@
+"""Spaces along every edge, by unification: a size that one place states is known everywhere it must be equal."""
+
+from __future__ import annotations
+
+from collections import abc
+from fractions import Fraction
+
+import attrs
+
+from latentkit.errors import Mismatch
+from latentkit.interfaces import Part
+from latentkit.spaces import SCALAR, SCORE, WEIGHTS, Signature, Space, Unifier, Var
+from latentkit.wiring.graph import Node
+
+_SAME = frozenset({"detach", "concat", "chunk", "roll", "flip", "take"})
+_ELEMENTWISE = frozenset(
+    {"neg", "exp", "log", "sqrt", "square", "abs", "sign", "sigmoid", "softplus", "relu", "clip"}
+)
+_BINARY = frozenset({"add", "sub", "mul", "div"})
+
+
+class Sizes:
+    """Infers the space of every node.
+
+    Args:
+        signatures: per part, its ports and those of its entries, sharing their open sizes.
+        sources: the space of each source by (kind, name); an open space where the flow must determine it.
+    """
+
+    def __init__(
+        self, signatures: abc.Mapping[str, dict[str, Signature]], sources: abc.Mapping[object, Space | Var]
+    ) -> None:
+        self.unifier = Unifier()
+        self.signatures = signatures
+        self.sources = dict(sources)
+        self.open: dict[Node, Var] = {}
+        self.failures: list[tuple[Node, str]] = []
+
+    def of(self, node: Node) -> Space | Var:
+        """The space of a node, as far as it is known."""
+        return self.unifier.resolve(self.open.setdefault(node, Var(f"value {node.index}")))
+
+    def infer(self, nodes: abc.Iterable[Node], equal: abc.Iterable[tuple[Node, Node]] = ()) -> None:
+        """Work through the nodes until nothing more can be said. What disagrees is in ``failures``."""
+        waiting = sorted(nodes)
+        for a, b in equal:
+            self._attempt(a, lambda a=a, b=b: self._equal(a, b))  # type: ignore[misc]
+        while waiting:
+            left = [node for node in waiting if not self._attempt(node, lambda node=node: self._rule(node))]  # type: ignore[misc]
+            if len(left) == len(waiting) and not self._guess(left):
+                return
+            waiting = left
+
+    def _attempt(self, node: Node, rule: abc.Callable[[], bool]) -> bool:
+        try:
+            return rule()
+        except Mismatch as error:
+            self.failures.append((node, str(error)))
+            return True
+
+    def _equal(self, a: Node, b: Node) -> bool:
+        self.unifier.unify(self.of(a), self.of(b))
+        return True
+
+    def _guess(self, waiting: abc.Sequence[Node]) -> bool:
+        """Nothing follows any more: operands of + - * / are then alike, and a free draw is one number per sample."""
+        for node in waiting:
+            if node.op in _BINARY and all(isinstance(self.of(arg), Var) for arg in node.args):
+                self.unifier.unify(self.of(node.args[0]), self.of(node.args[1]))
+                return True
+        for node in waiting:
+            for arg in node.args:
+                space = self.of(arg)
+                if arg.op == "source" and isinstance(space, Var):
+                    self.unifier.unify(space, SCORE)
+                    return True
+        return False
+
+    def _rule(self, node: Node) -> bool:
+        if node.op == "source":
+            return self._is(node, self.sources[node.value])
+        if node.op == "number":
+            return self._is(node, SCALAR)
+        if node.op == "weights":
+            return self._is(node, WEIGHTS)
+        if node.op == "call":
+            name, entry = node.value  # type: ignore[misc]
+            return self._ports(node, self.signatures[name][entry], name)
+        if node.op == "apply":
+            assert isinstance(node.value, Part)
+            return self._ports(node, node.value.signatures()[""], "it")
+        return self._operation(node)
+
+    def _is(self, node: Node, space: Space | Var) -> bool:
+        self.unifier.unify(self.of(node), space)
+        return True
+
+    def _ports(self, node: Node, signature: Signature, owner: str) -> bool:
+        ports = signature.inputs
+        needed = sum(not port.optional for port in ports)
+        if not needed <= len(node.args) <= len(ports):
+            names = ", ".join(f"{port.name}: {port.space}" for port in ports) or "nothing"
+            raise Mismatch(f"{owner} takes {len(ports)} inputs ({names}), was given {len(node.args)}")
+        for port, arg in zip(ports, node.args, strict=False):
+            if arg.op == "number" and arg.value is None:
+                continue  # an optional port that was left out
+            wanted, given = self.unifier.resolve(port.space), self.of(arg)
+            try:
+                self.unifier.unify(given, wanted)
+            except Mismatch:
+                raise Mismatch(f"{owner} wants {port.name}: {wanted}, was given {given}") from None
+        self.unifier.unify(self.of(node), signature.output)
+        return True
+
+    def _operation(self, node: Node) -> bool:
+        if node.op in _SAME:
+            for arg in node.args[: 1 if node.op in ("chunk", "roll", "take") else None]:
+                self.unifier.unify(self.of(node), self.of(arg))
+            return True
+        if node.op in ("mean", "sum"):
+            first = self.of(node.args[0])
+            if isinstance(first, Var):
+                return False
+            return self._is(node, SCORE if first.batched else SCALAR)
+        if node.op == "grad":
+            return self._gradient(node)
+        if node.op in _BINARY:
+            return self._arithmetic(node, *node.args)
+        if node.op == "lerp":
+            return self._lerp(node)
+        if node.op == "reparameterize":
+            return self._reparameterize(node)
+        first = self.of(node.args[0])
+        if isinstance(first, Var):
+            return False
+        if node.op in _ELEMENTWISE:
+            return self._is(node, attrs.evolve(first, range=None))
+        if node.op == "batch_mean":
+            return self._is(node, SCALAR if first == SCORE else attrs.evolve(first, range=None, batched=False))
+        if node.op == "field":
+            return self._field(node, first)
+        return self._join(node)
+
+    def _gradient(self, node: Node) -> bool:
+        y, x = (self.of(arg) for arg in node.args)
+        if isinstance(y, Var) or isinstance(x, Var):
+            return False
+        if y.kind not in ("score", "scalar"):
+            raise Mismatch(f"grad(y, x) wants one number per sample as y, was given {y}; take mean() or sum() first")
+        return self._is(node, attrs.evolve(x, range=None))
+
+    def _arithmetic(self, node: Node, a: Node, b: Node) -> bool:
+        left, right = self.of(a), self.of(b)
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, Space) and one.kind == "scalar":
+                if isinstance(other, Var):
+                    return False
+                return self._is(node, attrs.evolve(other, range=None))
+        if isinstance(left, Var) or isinstance(right, Var):
+            return False
+        return self._is(node, self._aligned(left, right))
+
+    def _aligned(self, left: Space, right: Space) -> Space:
+        small, large = sorted((left, right), key=lambda space: len(space.dims))
+        for mine, theirs in zip(small.dims, large.dims, strict=False):
+            try:
+                self.unifier.unify(Space("tensor", (mine,)), Space("tensor", (theirs,)))
+            except Mismatch:
+                raise Mismatch(f"{left} and {right} do not align") from None
+        alike = len(small.dims) < len(large.dims) or left.kind == right.kind
+        return attrs.evolve(
+            large, range=None, kind=large.kind if alike else "tensor", batched=left.batched or right.batched
+        )
+
+    def _lerp(self, node: Node) -> bool:
+        a, b, t = node.args
+        if isinstance(self.of(a), Var) and isinstance(self.of(b), Var):
+            return False
+        first, second = self.of(a), self.of(b)
+        plain = [attrs.evolve(space, range=None) if isinstance(space, Space) else space for space in (first, second)]
+        self.unifier.unify(plain[0], plain[1])
+        share = self.of(t)
+        if isinstance(share, Var):
+            return False
+        whole = plain[0] if isinstance(plain[0], Space) else plain[1]
+        assert isinstance(whole, Space)
+        if share.kind != "scalar":
+            self._aligned(whole, share)
+        return self._is(node, whole)
+
+    def _reparameterize(self, node: Node) -> bool:
+        size = Var("dim")
+        self.unifier.unify(self.of(node.args[0]), Space("posterior", (size,)))
+        self.unifier.unify(self.of(node.args[1]), Space("latent", (size,)))
+        return self._is(node, Space("latent", (size,)))
+
+    def _field(self, node: Node, whole: Space) -> bool:
+        if whole.kind == "posterior" and node.value in ("mu", "logvar"):
+            return self._is(node, Space("latent", whole.dims))
+        for name, space in whole.fields:
+            if name == node.value:
+                return self._is(node, space)
+        known = ["mu", "logvar"] if whole.kind == "posterior" else [name for name, _ in whole.fields]
+        raise Mismatch(f"{whole} has no field '{node.value}'; it has: {', '.join(known) or 'none'}")
+
+    def _join(self, node: Node) -> bool:
+        spaces = [self.of(arg) for arg in node.args]
+        if any(isinstance(space, Var) or isinstance(space.dims[0], Var) for space in spaces):
+            return False
+        known = [space for space in spaces if isinstance(space, Space)]
+        total = sum(space.dims[0] for space in known if isinstance(space.dims[0], int))
+        return self._is(node, attrs.evolve(known[0], dims=(total, *known[0].dims[1:]), range=None))
+
+
+def batch_share(node: Node) -> Fraction:
+    """How many samples a value has, as a multiple of the batch: ``chunk(x, 0, 2)`` has a half."""
+    if node.op == "chunk":
+        return batch_share(node.args[0]) / Fraction(str(node.args[2].value))
+    if node.op == "concat":
+        return sum((batch_share(arg) for arg in node.args), Fraction(0))
+    if node.op == "take":
+        return batch_share(node.args[1])
+    inner = [batch_share(arg) for arg in node.args]
+    return max(inner) if inner else Fraction(1)
