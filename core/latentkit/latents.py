@@ -23,8 +23,9 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Great circle from ``a`` to ``b``, the angle taken between directions (Shoemake 1985).
 
-    ``sin((1 - t) omega) / sin(omega) a + sin(t omega) / sin(omega) b``: the codes are not normalised, so both ends
-    are met. Parallel codes give :func:`lerp`; between opposite ones no path is distinguished, and none is finite.
+    ``sin((1 - t) omega) / sin(omega) a + sin(t omega) / sin(omega) b``: the codes are not normalised, so both
+    ends are met. Parallel codes give :func:`lerp`; between opposite ones no path is distinguished, and the
+    result is useless.
 
     Args:
         a: ``... n``, not zero.
@@ -45,7 +46,8 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return norm
 
 
 def _unit(x: Tensor) -> Tensor:

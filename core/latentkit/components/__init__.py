@@ -1,1 +1,1 @@
-"""Components that every system can use: losses, adversarial objectives, regularizers, and shared layers."""
+"""Components that every system can use: losses, adversarial objectives, regularizers, and common layers."""

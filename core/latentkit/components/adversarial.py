@@ -1,7 +1,8 @@
 """Adversarial objectives on unbounded scores (logits); a high score says real.
 
-Every function takes scores of shape ``b`` and returns one number per sample, ``b``. A discriminator's objective adds
-the term of the i-th real and the i-th fake sample, so its batch mean is the sum of the two published expectations.
+Every function takes scores of shape ``b`` and returns one number per sample, ``b``. A discriminator's
+objective adds the terms of the i-th real and the i-th fake sample: its batch mean is the sum of the published
+expectations.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 class EqualizedLinear(nn.Module):
     """Linear layer with equalised learning rate (Karras et al. 2018, section 4.1), in its implicit form.
 
-    Weights are stored as they act: the initial deviation is gain / sqrt(inputs), biases start at 0. What equalises is
-    the optimizer, which multiplies the step of each parameter by ``step_multipliers``.
+    Weights are stored as they act: the initial deviation is gain / sqrt(inputs), biases start at 0. What
+    equalises is the optimizer, which multiplies the step of each parameter by ``step_multipliers``.
+    ``b inputs -> b outputs``.
     """
 
     def __init__(self, inputs: int, outputs: int, gain: float = math.sqrt(2), lrmul: float = 1.0) -> None:
@@ -30,9 +31,9 @@ class EqualizedLinear(nn.Module):
 
 
 class SameConv2d(nn.Module):
-    """Convolution of stride 2 with TensorFlow's SAME padding; an odd padding puts more at the bottom and right.
+    """Convolution of stride 2 with TensorFlow's SAME padding: what is odd goes to the bottom and right.
 
-    Kernel and bias start at N(0, deviation^2) and 0. Shapes: ``b inputs h w -> b outputs ceil(h/2) ceil(w/2)``.
+    Kernel and bias start at N(0, deviation^2) and 0. ``b inputs h w -> b outputs ceil(h/2) ceil(w/2)``.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, deviation: float = 0.02) -> None:
@@ -50,7 +51,10 @@ class SameConv2d(nn.Module):
 
 
 class SameConvTranspose2d(nn.Module):
-    """Adjoint of :class:`SameConv2d`, ``b inputs h w -> b outputs 2h 2w``; the weight is ``inputs outputs k k``."""
+    """Adjoint of :class:`SameConv2d`; its weight is ``inputs outputs k k``.
+
+    Kernel and bias start at N(0, deviation^2) and 0. ``b inputs h w -> b outputs 2h 2w``.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, deviation: float = 0.02) -> None:
         super().__init__()
@@ -73,8 +77,9 @@ def _same_padding(size: int, kernel: int) -> tuple[int, int]:
 class SelfModulatedBatchNorm(nn.Module):
     """Batch norm whose scale and shift are functions of the latent (Chen et al. 2019, eq. 2-3).
 
-    ``BN(h) (1 + gamma(z)) + beta(z)`` with BN without affine parameters; gamma and beta are perceptrons with a hidden
-    layer as wide as z. https://arxiv.org/abs/1810.01365. The paper's scale is gamma itself; here it starts around 1.
+    ``BN(h) (1 + gamma(z)) + beta(z)`` with BN without affine parameters; gamma and beta are perceptrons with
+    a hidden layer as wide as z. https://arxiv.org/abs/1810.01365. The paper's scale is gamma itself; here, as
+    in O-GAN, it starts around 1.
     """
 
     def __init__(self, channels: int, z_dim: int, eps: float = 1e-3, momentum: float = 0.01) -> None:
@@ -105,9 +110,9 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 
 def blur(x: Tensor) -> Tensor:
-    """Binomial 3x3 filter [1, 2, 1] / 4 per axis, zero padding 1 (Karras et al. 2019). ``b c h w -> b c h w``."""
+    """Binomial filter [1, 2, 1] / 4 per axis, zero padding 1 (Karras et al. 2019). ``b c h w -> b c h w``."""
     channels = x.shape[1]
-    # Computed on the device: a constant from the host would wait for the queue, and cannot be captured in a graph.
+    # Computed on the device: a constant from the host would stop the queue and cannot be captured in a graph.
     taps = 2 - (torch.arange(3, device=x.device, dtype=x.dtype) - 1).abs()  # 1 2 1
     kernel = (taps[:, None] * taps / 16).expand(channels, 1, 3, 3)
     return F.conv2d(x, kernel, padding=1, groups=channels)
@@ -116,7 +121,6 @@ def blur(x: Tensor) -> Tensor:
 def nearest_resize(x: Tensor, height: int, width: int) -> Tensor:
     """Nearest-neighbour resizing, ``b c h w -> b c height width``; nothing to do costs nothing."""
     return x if x.shape[-2:] == (height, width) else F.interpolate(x, size=(height, width), mode="nearest")
-
 
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""Planned phases and what runs them."""

@@ -1,0 +1,251 @@
+"""A plan bound to modules: a flat list of instructions, and the gradients of each phase at the end.
+
+A program keeps nothing between calls: values and gradients are its results, parameters and buffers live in the modules.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import abc
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from latentkit.engine.operations import OPERATIONS
+from latentkit.engine.plan import Plan, is_one
+from latentkit.interfaces import Part
+from latentkit.spaces import Space
+from latentkit.wiring.graph import Node
+from latentkit.wiring.wiring import Phase
+
+Gradients = list[Tensor | None]
+
+
+@attrs.frozen(eq=False)
+class Outcome:
+    """What one execution yields. Everything is detached."""
+
+    gradients: dict[str, Gradients]
+    """Per phase, in the order of the parameters of its trained parts."""
+    terms: dict[tuple[str, str], Tensor]
+    """Per (phase, term), the batch mean before weighting."""
+    kept: dict[str, Any]
+    states: dict[str, Tensor]
+    rates: dict[str, dict[str, Any]]
+
+
+@attrs.frozen(eq=False)
+class _Instruction:
+    slot: int
+    function: abc.Callable[..., Any]
+    args: tuple[int, ...]
+    graph: bool
+    leaf: bool
+
+
+class Program:
+    """Runs one plan.
+
+    Args:
+        plan: what to compute.
+        modules: the built parts.
+        spaces: the space of each node, for aligning values without a batch.
+        upcast: hand losses float32 (under bfloat16 autocast).
+    """
+
+    def __init__(
+        self, plan: Plan, modules: abc.Mapping[str, nn.Module], spaces: abc.Mapping[Node, Space], upcast: bool = False
+    ) -> None:
+        self.plan, self.modules = plan, modules
+        self.slots = {node: slot for slot, node in enumerate(plan.order)}
+        self.inputs = [(self.slots[node], node.value, node in plan.leaves) for node in plan.sources()]
+        binder = _Binder(modules, spaces, plan, upcast)
+        self.instructions = [
+            _Instruction(
+                self.slots[node], binder.function(node), tuple(self.slots[arg] for arg in node.args),
+                node in plan.graph, node in plan.leaves,
+            )
+            for node in plan.order
+            if node.op != "source"
+        ]  # fmt: skip
+        self.parameters = {
+            phase.name: [p for part in phase.spec.train for p in modules[part].parameters()] for phase in plan.phases
+        }
+
+    def __call__(self, values: abc.Mapping[object, Any]) -> Outcome:
+        """Evaluate, and take each phase's gradient for its own parts.
+
+        Args:
+            values: every source by (kind, name).
+        """
+        return self.outcome(self.forward(values))
+
+    def outcome(self, slots: abc.Sequence[Any]) -> Outcome:
+        """Terms and gradients from the values of :meth:`forward`."""
+        terms = {
+            (term.phase, term.name): _reduced(slots[self.slots[term.node]]) for term in self.plan.terms
+        }
+        gradients = {}
+        for number, phase in enumerate(self.plan.phases):
+            last = number == len(self.plan.phases) - 1
+            gradients[phase.name] = self._gradients(phase, terms, slots, last)
+        at = self._at(slots)
+        return Outcome(
+            gradients,
+            {key: value.detach() for key, value in terms.items()},
+            {name: at(node) for phase in self.plan.phases for name, node in phase.kept.items()},
+            {name: at(node) for name, node in self.plan.states.items()},
+            {
+                phase.name: {part: at(node) for part, node in phase.rates.items()}
+                for phase in self.plan.phases
+            },
+        )
+
+    def forward(self, values: abc.Mapping[object, Any]) -> list[Any]:
+        """Evaluate every node of the plan."""
+        slots: list[Any] = [None] * len(self.plan.order)
+        for slot, source, leaf in self.inputs:
+            value = values[source]
+            slots[slot] = value.detach().requires_grad_() if leaf else value
+        enabled = torch.is_grad_enabled()
+        current = enabled
+        try:
+            for step in self.instructions:
+                if step.graph is not current:
+                    current = step.graph
+                    torch.set_grad_enabled(current)
+                value = step.function(*[slots[arg] for arg in step.args])
+                slots[step.slot] = value.detach().requires_grad_() if step.leaf else value
+        finally:
+            torch.set_grad_enabled(enabled)
+        return slots
+
+    def _gradients(
+        self, phase: Phase, terms: abc.Mapping[tuple[str, str], Tensor], slots: abc.Sequence[Any], last: bool
+    ) -> Gradients:
+        total: Tensor | None = None
+        for term in self.plan.terms_of(phase):
+            value = terms[phase.name, term.name]
+            if not is_one(term.weight):
+                weight = slots[self.slots[term.weight]]
+                value = value * (weight.detach() if isinstance(weight, Tensor) else weight)
+            if term.every > 1:
+                value = value * term.every
+            total = value if total is None else total + value
+        parameters = self.parameters[phase.name]
+        if total is None or not total.requires_grad:
+            return [None] * len(parameters)
+        return list(torch.autograd.grad(total, parameters, retain_graph=not last, allow_unused=True))
+
+    def _at(self, slots: abc.Sequence[Any]) -> abc.Callable[[Node], Any]:
+        def value(node: Node) -> Any:
+            found = slots[self.slots[node]]
+            return _detached(found)
+
+        return value
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, tuple):
+        return type(value)(*(_detached(field) for field in value))
+    return value
+
+
+def _reduced(value: Any) -> Tensor:
+    value = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    return value.mean() if value.ndim else value
+
+
+class _Binder:
+    """Makes the function of each node."""
+
+    def __init__(
+        self, modules: abc.Mapping[str, nn.Module], spaces: abc.Mapping[Node, Space], plan: Plan | None, upcast: bool
+    ) -> None:
+        self.modules, self.spaces, self.plan, self.upcast = modules, spaces, plan, upcast
+
+    def function(self, node: Node) -> abc.Callable[..., Any]:
+        if node.op == "call":
+            name, entry = node.value  # type: ignore[misc]
+            module = self.modules[name]
+            return getattr(module, entry) if entry else module
+        if node.op == "apply":
+            assert isinstance(node.value, Part)
+            return _in_float32(node.value.build()) if self.upcast else node.value.build()
+        if node.op == "number":
+            return lambda value=node.value: value
+        if node.op == "weights":
+            return lambda module=self.modules[str(node.value)]: dict(module.named_parameters())
+        if node.op == "field":
+            return operator.attrgetter(str(node.value))
+        if node.op == "grad":
+            return _Gradient(self.plan is not None and node in self.plan.twice)
+        return self._operation(node)
+
+    def _operation(self, node: Node) -> abc.Callable[..., Any]:
+        function = OPERATIONS[node.op]
+        if self.upcast:
+            function = _in_float32(function)
+        lonely = [self._without_batch(arg) for arg in node.args]
+        if node.op not in ("add", "sub", "mul", "div", "lerp") or not any(lonely) or all(lonely):
+            return function
+
+        def aligned(*args: Any) -> Any:
+            return function(*[arg.unsqueeze(0) if alone else arg for arg, alone in zip(args, lonely, strict=True)])
+
+        return aligned
+
+    def _without_batch(self, node: Node) -> bool:
+        space = self.spaces.get(node)
+        return space is not None and not space.batched and len(space.dims) > 0
+
+
+class _Gradient:
+    """d (sum y) / d x; differentiable again where the plan says so."""
+
+    def __init__(self, twice: bool) -> None:
+        self.twice = twice
+
+    def __call__(self, y: Tensor, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(y.sum(), x, create_graph=self.twice, retain_graph=True)
+        return gradient
+
+
+def _in_float32(function: abc.Callable[..., Any]) -> abc.Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        return function(*[_float32(arg) for arg in args])
+
+    return call
+
+
+def _float32(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:
+        return value.float()
+    if isinstance(value, tuple):
+        return type(value)(*(_float32(field) for field in value))
+    return value
+
+
+def evaluate(
+    roots: abc.Sequence[Node], modules: abc.Mapping[str, nn.Module], spaces: abc.Mapping[Node, Space],
+    values: abc.Callable[[Node], Any], upcast: bool = False,
+) -> list[Any]:
+    """Values of nodes without a graph (inference, monitors); ``values`` supplies each source."""
+    from latentkit.wiring.graph import ancestors
+
+    binder = _Binder(modules, spaces, None, upcast)
+    found: dict[Node, Any] = {}
+    for node in sorted(ancestors(roots)):
+        if node.op == "source":
+            found[node] = values(node)
+            continue
+        if node.op == "grad":
+            raise NotImplementedError("grad() in [inference] or [monitor]")
+        with torch.no_grad():
+            found[node] = binder.function(node)(*[found[arg] for arg in node.args])
+    return [found[root] for root in roots]

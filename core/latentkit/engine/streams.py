@@ -1,0 +1,26 @@
+"""Keyed random streams: every draw's numbers follow from what it is, never from what was drawn before it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def key_seed(*key: object) -> int:
+    """A 63-bit seed from a key such as (run seed, step, phase, repeat, name)."""
+    digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+class Streams:
+    """One generator per device, reseeded for every draw."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.seed = seed
+        self.generator = torch.Generator(device)
+
+    def at(self, *key: object) -> torch.Generator:
+        """The generator at the start of the stream of this key."""
+        self.generator.manual_seed(key_seed(self.seed, *key))
+        return self.generator

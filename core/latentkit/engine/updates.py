@@ -1,0 +1,84 @@
+"""Optimizer steps of a phase: which parameters, at which rates, with whose state."""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentkit.optimizers import Optimizer, Slots, same_layout
+
+
+def multipliers(module: nn.Module) -> dict[str, float]:
+    """The factor on the learning rate of each parameter that an equalised layer declares."""
+    found = {}
+    for prefix, inner in module.named_modules():
+        declared = getattr(inner, "step_multipliers", {})
+        for name, factor in declared.items():
+            found[f"{prefix}.{name}" if prefix else name] = float(factor)
+    return found
+
+
+class Slot:
+    """State of one optimizer for one part: step counts and tensors per parameter."""
+
+    def __init__(self, optimizer: Optimizer, module: nn.Module) -> None:
+        self.optimizer = optimizer
+        named = dict(module.named_parameters())
+        factors = multipliers(module) if optimizer.equalized else {}
+        self.names = list(named)
+        self.parameters: list[Tensor] = list(named.values())
+        self.factors = [factors.get(name, 1.0) for name in self.names]
+        self.steps = [0] * len(self.names)
+        self.slots: Slots = {
+            slot: [torch.zeros_like(parameter, requires_grad=False) for parameter in self.parameters]
+            for slot in optimizer.slots
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as named tensors."""
+        found = {f"{slot}.{name}": tensor for slot, tensors in self.slots.items()
+                 for name, tensor in zip(self.names, tensors, strict=True)}  # fmt: skip
+        return {**found, "steps": torch.tensor(self.steps, dtype=torch.int64)}
+
+    def load(self, tensors: abc.Mapping[str, Tensor]) -> None:
+        """Take over a state."""
+        self.steps = [int(step) for step in tensors["steps"]]
+        for slot, mine in self.slots.items():
+            for name, tensor in zip(self.names, mine, strict=True):
+                tensor.copy_(tensors[f"{slot}.{name}"])
+
+
+def update(slots: abc.Sequence[Slot], gradients: abc.Sequence[Tensor | None], rates: abc.Sequence[Any]) -> None:
+    """One update of the parts of a phase; parameters without a gradient are left alone, their counts too.
+
+    Args:
+        slots: per trained part, in the order of ``train``.
+        gradients: of all their parameters, in that order.
+        rates: learning rate of each part.
+    """
+    buckets: dict[object, list[tuple[Slot, int, Tensor]]] = {}
+    at = 0
+    for slot, rate in zip(slots, rates, strict=True):
+        for index, factor in enumerate(slot.factors):
+            gradient = gradients[at]
+            at += 1
+            if gradient is None:
+                continue
+            slot.steps[index] += 1
+            # A rate that the recipe computes is a tensor; its identity stands for its value.
+            key = (slot.optimizer, slot.steps[index], id(rate) if isinstance(rate, Tensor) else rate, factor)
+            buckets.setdefault((*key, gradient.dtype), []).append((slot, index, gradient))
+    owner_rate = {id(rate): rate for rate in rates}
+    with torch.no_grad():
+        for key, members in buckets.items():
+            optimizer, step, rate, factor, _ = key  # type: ignore[misc]
+            rate = owner_rate.get(rate, rate) * factor
+            parameters = [slot.parameters[index] for slot, index, _ in members]
+            chosen: Slots = {
+                name: [slot.slots[name][index] for slot, index, _ in members] for name in optimizer.slots
+            }
+            found = same_layout([gradient for _, _, gradient in members], parameters)
+            optimizer.update(parameters, found, chosen, step, rate)

@@ -1,0 +1,171 @@
+"""The phases of a recipe as nodes: terms, weights, rates, kept values, next states."""
+
+from __future__ import annotations
+
+from collections import abc
+
+from latentkit.errors import nearest
+from latentkit.interfaces import Part
+from latentkit.recipe.quantities import Quantity
+from latentkit.recipe.schema import PhaseSpec, Recipe, TermSpec, UseSpec
+from latentkit.wiring.components import Components
+from latentkit.wiring.graph import Graph, Node
+from latentkit.wiring.names import Names, Path, Scope
+from latentkit.wiring.wiring import Phase, Term
+
+_LOSSES = ("loss", "regularizer", "function")
+
+
+class PhaseReader:
+    """Reads each phase in its own scope: what an earlier phase kept is a constant there."""
+
+    def __init__(self, recipe: Recipe, names: Names, graph: Graph, components: Components) -> None:
+        self.recipe, self.names, self.graph, self.components = recipe, names, graph, components
+
+    def phases(self) -> list[Phase]:
+        """All phases in the order of a step."""
+        kept: frozenset[str] = frozenset()
+        made = []
+        for name, spec in self.recipe.phases.items():
+            made.append(self._phase(name, spec, Scope(self.graph, self.names, kept)))
+            kept |= frozenset(spec.keep)
+        self._check_together()
+        return made
+
+    def _phase(self, name: str, spec: PhaseSpec, scope: Scope) -> Phase:
+        path = ("phase", name)
+        for part in spec.train:
+            if part not in self.recipe.parts:
+                hint = nearest(part, self.recipe.parts)
+                self.names.problem((*path, "train"), f"no part is called '{part}'", hint)
+            self.names.used.add(part)
+        read = [self._term(name, key, term, scope) for key, term in spec.loss.items()]
+        kept = {key: scope.expression(key, (*path, "keep")) for key in spec.keep}
+        terms = tuple(term for term in read if term is not None)
+        return Phase(
+            name, spec, terms, {key: node for key, node in kept.items() if node},
+            self._rates(name, spec, scope), self._states(name, scope),
+        )  # fmt: skip
+
+    def _rates(self, name: str, spec: PhaseSpec, scope: Scope) -> dict[str, Node]:
+        optimizer = spec.optimizer or self.recipe.optimizer
+        base: Path = ("phase", name, "optimizer") if spec.optimizer else ("optimizer",)
+        for part in optimizer.parts:
+            if part not in self.recipe.parts:
+                self.names.problem((*base, part), f"no part is called '{part}'", nearest(part, self.recipe.parts))
+        rates = {}
+        for part in spec.train:
+            own = part in optimizer.parts
+            path = (*base, part, "lr") if own else (*base, "lr")
+            node = scope.quantity(optimizer.parts[part] if own else optimizer.lr, path)
+            if node is not None:
+                rates[part] = node
+        return rates
+
+    def _states(self, name: str, scope: Scope) -> dict[str, Node]:
+        found = {}
+        for key, spec in self.recipe.state.items():
+            for phase in spec.after or ():
+                if phase not in self.recipe.phase:
+                    hint = nearest(phase, self.recipe.phase)
+                    self.names.problem(("state", key, "after"), f"no phase is called '{phase}'", hint)
+            if spec.after is None or name in spec.after:
+                node = scope.expression(spec.next, ("state", key, "next"))
+                if node is not None:
+                    found[key] = node
+        return found
+
+    def _term(self, phase: str, name: str, spec: TermSpec, scope: Scope) -> Term | None:
+        path = ("phase", phase, "loss", name)
+        for key, value in (("every", spec.every), ("every", self.recipe.phase[phase].every)):
+            if value < 1:
+                self.names.problem((*path, key), f"must be at least 1, found {value}")
+        weight = scope.quantity(spec.weight, (*path, "weight"))
+        if spec.use is None:
+            node = scope.expression(str(spec.options.get("of", "")), path)
+        else:
+            node = self._applied(spec, path, scope)
+        if node is None or weight is None:
+            return None
+        return Term(phase, name, node, weight, spec.every)
+
+    def _applied(self, spec: TermSpec, path: Path, scope: Scope) -> Node | None:
+        assert spec.use is not None
+        cls = self.components.load(spec.use, _LOSSES, path)
+        if cls is None:
+            return None
+        ports = _port_names(cls)
+        takes_gradient = "gradient" in ports
+        inputs = {key: value for key, value in spec.options.items() if key in ports}
+        options = {key: value for key, value in spec.options.items() if key not in inputs}
+        if takes_gradient:
+            of = options.pop("of", None)
+            if of is None or spec.wrt is None:
+                missing = "of" if of is None else "wrt"
+                self.names.problem(path, f"{spec.use} needs '{missing}': it reads the gradient of 'of' at 'wrt'")
+                return None
+            inputs["gradient"] = of
+        elif spec.wrt is not None:
+            self.names.problem((*path, "wrt"), f"{spec.use} takes no gradient, so it has no 'wrt'")
+        part = self.components.configure(UseSpec(use=spec.use, options=options), _LOSSES, path, Part)  # type: ignore[type-abstract]
+        if part is None:
+            return None
+        args = [
+            self._input(port, optional, kind, inputs, (*path, "of" if port == "gradient" else port), scope, spec)
+            for port, (optional, kind) in ports.items()
+        ]
+        good = [arg for arg in args if arg is not None]
+        return self.graph.node("apply", good, part, (path, "")) if len(good) == len(args) else None
+
+    def _input(
+        self, port: str, optional: bool, kind: str, inputs: abc.Mapping[str, object], path: Path, scope: Scope,
+        spec: TermSpec,
+    ) -> Node | None:  # fmt: skip
+        if port not in inputs:
+            if optional:
+                return self.graph.node("number", (), None)
+            self.names.problem(path[:-1], f"{spec.use} needs '{port}'", f"write {port} = \"...\"")
+            return None
+        value = inputs[port]
+        if kind == "scalar" and not isinstance(value, str):
+            return self._scalar(value, path, scope)
+        if not isinstance(value, str):
+            self.names.problem(path, f"expected an expression in quotes, found {value!r}")
+            return None
+        if kind == "weights":
+            return scope.weights(value, path)
+        node = scope.expression(value, path)
+        if port != "gradient" or node is None:
+            return node
+        wrt = scope.expression(spec.wrt or "", (*path[:-1], "wrt"))
+        return None if wrt is None else self.graph.node("grad", (node, wrt), None, (path, value))
+
+    def _scalar(self, value: object, path: Path, scope: Scope) -> Node | None:
+        from latentkit.recipe.quantities import read_quantity
+
+        try:
+            quantity: Quantity = read_quantity(value)
+        except ValueError as error:
+            self.names.problem(path, str(error))
+            return None
+        return scope.quantity(quantity, path)
+
+    def _check_together(self) -> None:
+        if not self.recipe.together:
+            return
+        for name, spec in self.recipe.phase.items():
+            for key, value in (("repeat", spec.repeat != PhaseSpec(train=(), loss={}).repeat), ("keep", spec.keep)):
+                if value:
+                    fact = f"together = true excludes '{key}': all phases share one forward"
+                    self.names.problem(("phase", name, key), fact)
+
+
+def _port_names(cls: type[Part]) -> dict[str, tuple[bool, str]]:
+    """Input ports of a loss class: whether each may be left out, and its kind."""
+    from latentkit.spaces import Space, parse_ports
+
+    signature = parse_ports(cls.ports, {})
+    return {
+        port.name: (port.optional, port.space.kind if isinstance(port.space, Space) else "")
+        for port in signature.inputs
+    }

@@ -1,0 +1,55 @@
+"""Names of the released ALAE weights, https://github.com/podgorskiy/ALAE, and what they are called here.
+
+The released weights are effective: the equalising constants are inside, so they load as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import abc
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+SUBNETS: dict[str, str] = {"E": "encoder", "G": "decoder", "D": "mapping_tl", "F": "mapping_fl"}
+"""The paper's letter of a part, and the released name of its sub-net (``fl``: from latent, ``tl``: to)."""
+
+_MLP_NAME = re.compile(
+    r"(?:fc_(?P<fc>\d+)|map_blocks\.(?P<block>\d+)(?:\.fc)?)\.(?P<leaf>(?:weight|bias)(?:#\w+)?)"
+)
+
+
+def mlp_name(official: str) -> str | None:
+    """Our name of a parameter of the MLP form; ``None`` for what has no counterpart (unused batch norms).
+
+    ``fc_1.weight`` is ``layers.0.weight``; ``map_blocks.0.fc.bias`` and ``map_blocks.0.bias`` are
+    ``layers.0.bias``. A suffix ``#...`` is kept.
+    """
+    match = _MLP_NAME.fullmatch(official)
+    if match is None:
+        return None
+    index = int(match["fc"]) - 1 if match["fc"] else int(match["block"])
+    return f"layers.{index}.{match['leaf']}"
+
+
+def reference_state(
+    part_letter: str, tensors: abc.Mapping[str, Value], prefix: str = "ref."
+) -> dict[str, Value]:
+    """The entries ``{prefix}{sub-net}.{name}`` of one part of the MLP form, under the names of its module.
+
+    Args:
+        part_letter: one of F, G, E, D.
+        tensors: by official name, of all parts.
+        prefix: stands before the name of the sub-net.
+
+    Returns:
+        A state dict of ``mlp-mapping``, ``mlp-generator``, ``mlp-encoder`` or ``mlp-discriminator``; empty if
+        ``tensors`` has nothing of the part.
+
+    Raises:
+        KeyError: ``part_letter`` is none of the four.
+    """
+    start = f"{prefix}{SUBNETS[part_letter]}."
+    mine = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+    named = ((mlp_name(key), value) for key, value in mine.items())
+    return {name: value for name, value in named if name is not None}

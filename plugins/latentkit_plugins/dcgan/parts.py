@@ -1,0 +1,150 @@
+"""Deep Convolutional GANs, Radford, Metz and Chintala 2016, https://arxiv.org/abs/1511.06434.
+
+Sizes and constants are those of O-GAN's released networks (Su 2019, https://arxiv.org/abs/1903.01931), which
+are this family with TensorFlow's SAME padding: weights from N(0, 0.02^2), biases from 0 (before batch norm
+too), batch norm with eps 1e-3 and momentum 0.01, leaky slope 0.2.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import ClassVar, Literal
+
+import attrs
+from attrs.validators import ge, in_
+from torch import nn
+
+from latentkit.components.sizes import known_sizes
+from latentkit.errors import Mismatch
+from latentkit.interfaces import Discriminator, Encoder, Generator
+from latentkit_plugins.dcgan._layout import BASE, channels_by_level
+from latentkit_plugins.dcgan._networks import Deconvolutions, Score, Trunk, make_norms
+
+Normalization = Literal["batch", "none"]
+_NORMALIZATIONS = ("batch", "none")
+
+
+@attrs.frozen(kw_only=True)
+class DcganGenerator(Generator):
+    """Transposed convolutions from a 4x4 map to an image in [-1, 1]."""
+
+    ports: ClassVar[str] = "w: latent[dim] -> x: image[channels, height, width] in range"
+    dim: int | None = None
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    channels_base: int = attrs.field(default=64, validator=ge(1))
+    """Channels of the largest hidden map; each halving of the side doubles them."""
+    max_channels: int = attrs.field(default=2048, validator=ge(1))
+    kernel: int = attrs.field(default=5, validator=in_((4, 5)))
+    normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
+    self_modulated: bool = False
+    """Batch norm's scale and shift come from the latent (Chen et al. 2019)."""
+    eps: float = 1e-3
+    momentum: float = 0.01
+
+    @property
+    def independent(self) -> bool:  # type: ignore[override]  # an option decides here, not the class
+        """False with batch norm, whose statistics couple the batch."""
+        return self.normalization != "batch"
+
+    def sizes(self) -> dict[str, object]:
+        """The options and the range of tanh."""
+        return Generator.sizes(self) | {"range": (-1.0, 1.0)}
+
+    def build(self) -> nn.Module:
+        """``w: b dim -> x: b channels height width``.
+
+        Raises:
+            Mismatch: the image has another size than 8, 16, 32, ...; ``self_modulated`` without batch norm.
+        """
+        dim, channels, height, width = known_sizes(self, "dim", "channels", "height", "width")
+        if self.self_modulated and self.normalization != "batch":
+            raise Mismatch(
+                f"dcgan.generator: self_modulated needs normalization = 'batch', not {self.normalization!r}"
+            )
+        hidden = channels_by_level(height, width, self.channels_base, self.max_channels)[::-1]
+        make = make_norms(self.normalization, self.eps, self.momentum, dim if self.self_modulated else None)
+        return Deconvolutions(dim, hidden, channels, self.kernel, make)
+
+
+@attrs.frozen(kw_only=True)
+class DcganEncoder(Encoder):
+    """Strided convolutions from image to latent."""
+
+    ports: ClassVar[str] = "x: image[channels, height, width] in range -> w: latent[dim]"
+    entries: ClassVar[abc.Mapping[str, str]] = {
+        "features": "x: image[channels, height, width] in range -> h: features[flat]"
+    }
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    dim: int | None = None
+    channels_base: int = attrs.field(default=64, validator=ge(1))
+    """Channels of the largest hidden map; each halving of the side doubles them."""
+    max_channels: int = attrs.field(default=2048, validator=ge(1))
+    kernel: int = attrs.field(default=5, validator=in_((4, 5)))
+    normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
+    normalize_first: bool = False
+    """The first convolution is normalised too."""
+    eps: float = 1e-3
+    momentum: float = 0.01
+
+    @property
+    def independent(self) -> bool:  # type: ignore[override]  # an option decides here, not the class
+        """False with batch norm, whose statistics couple the batch."""
+        return self.normalization != "batch"
+
+    def sizes(self) -> dict[str, object]:
+        """The options, and ``flat``, the features before the last layer, once the image's size is known."""
+        sizes = Encoder.sizes(self)
+        if self.height is None or self.width is None:
+            return sizes
+        hidden = channels_by_level(self.height, self.width, self.channels_base, self.max_channels)
+        return sizes | {"flat": BASE * BASE * hidden[-1]}
+
+    def build(self) -> nn.Module:
+        """``x: b channels height width -> w: b dim``; ``features`` is what the last layer reads.
+
+        Raises:
+            Mismatch: the image has another size than 8, 16, 32, ...
+        """
+        channels, height, width, dim = known_sizes(self, "channels", "height", "width", "dim")
+        hidden = channels_by_level(height, width, self.channels_base, self.max_channels)
+        make = make_norms(self.normalization, self.eps, self.momentum)
+        return Trunk(channels, hidden, dim, self.kernel, make, self.normalize_first)
+
+
+@attrs.frozen(kw_only=True)
+class DcganDiscriminator(Discriminator):
+    """Strided convolutions from image to score."""
+
+    ports: ClassVar[str] = "x: image[channels, height, width] in range -> score"
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    channels_base: int = attrs.field(default=64, validator=ge(1))
+    """Channels of the largest hidden map; each halving of the side doubles them."""
+    max_channels: int = attrs.field(default=2048, validator=ge(1))
+    kernel: int = attrs.field(default=5, validator=in_((4, 5)))
+    normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
+    normalize_first: bool = False
+    """The first convolution is normalised too."""
+    eps: float = 1e-3
+    momentum: float = 0.01
+
+    @property
+    def independent(self) -> bool:  # type: ignore[override]  # an option decides here, not the class
+        """False with batch norm, whose statistics couple the batch."""
+        return self.normalization != "batch"
+
+    def build(self) -> nn.Module:
+        """``x: b channels height width -> score: b``, unbounded.
+
+        Raises:
+            Mismatch: the image has another size than 8, 16, 32, ...
+        """
+        channels, height, width = known_sizes(self, "channels", "height", "width")
+        hidden = channels_by_level(height, width, self.channels_base, self.max_channels)
+        make = make_norms(self.normalization, self.eps, self.momentum)
+        return Score(Trunk(channels, hidden, 1, self.kernel, make, self.normalize_first))

@@ -1,0 +1,1 @@
+"""Multilayer perceptrons: the plainest form of every part."""
