@@ -191,7 +191,8 @@ class _Binder:
         if self.upcast:
             function = _in_float32(function)
         lonely = [self._without_batch(arg) for arg in node.args]
-        if node.op not in ("add", "sub", "mul", "div", "lerp") or not any(lonely) or all(lonely):
+        whole = self.spaces.get(node)
+        if node.op not in ("add", "sub", "mul", "div", "lerp") or not any(lonely) or whole is None or not whole.batched:
             return function
 
         def aligned(*args: Any) -> Any:

@@ -28,6 +28,7 @@ from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Draw, Phase, Wiring
 
 Injected = abc.Mapping[str, abc.Mapping[str, Any]]
+Watch = abc.Callable[[Program, abc.Sequence[Any], Outcome], None]
 
 
 class Training:
@@ -63,6 +64,8 @@ class Training:
                          for name, spec in wiring.recipe.average.items()}  # fmt: skip
         self.programs: dict[object, Program | None] = {}
         self.groups = groups(wiring)
+        self.watch: Watch | None = None
+        """Called after each execution, before its update, with the program, its values and its outcome."""
 
     def _system(self, registry: Registry, seed: int) -> System:
         system = System(self.wiring, registry, seed).to(self.device, self.dtype)
@@ -144,6 +147,8 @@ class Training:
         with self.settings.autocast():
             slots = program.forward(values)
         outcome = program.outcome(slots)
+        if self.watch is not None:
+            self.watch(program, slots, outcome)
         self._update(program, outcome)
         return outcome
 
