@@ -1,1 +1,75 @@
-"""Latent-space generative models from recipes: GANs that encode, autoencoders that generate."""
+"""Latent-space generative models from recipes: GANs that encode, autoencoders that generate.
+
+Names are imported when they are first used, so that ``import latentkit`` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from latentkit.api import check, compose, evaluate, explain, recipes
+    from latentkit.errors import (
+        DataError,
+        LatentkitError,
+        Mismatch,
+        NotFiniteError,
+        Problem,
+        RecipeError,
+        RegistryError,
+        RunError,
+    )
+    from latentkit.hooks import hookimpl
+    from latentkit.interfaces import (
+        DataSource,
+        Discriminator,
+        Encoder,
+        Function,
+        Generator,
+        Loss,
+        Mapping,
+        Metric,
+        Part,
+        Prior,
+        Regularizer,
+    )
+    from latentkit.model import Model
+    from latentkit.optimizers import Optimizer
+    from latentkit.proof import Report
+    from latentkit.runs.loading import load
+    from latentkit.runs.training import Run, train
+    from latentkit.stateless import loss, regularizer, stateless
+
+_HOMES = {
+    "api": ("check", "compose", "evaluate", "explain", "recipes"),
+    "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "RecipeError",
+               "RegistryError", "RunError"),
+    "hooks": ("hookimpl",),
+    "interfaces": ("DataSource", "Discriminator", "Encoder", "Function", "Generator", "Loss", "Mapping", "Metric",
+                   "Part", "Prior", "Regularizer"),
+    "model": ("Model",),
+    "optimizers": ("Optimizer",),
+    "proof": ("Report",),
+    "runs.loading": ("load",),
+    "runs.training": ("Run", "train"),
+    "stateless": ("loss", "regularizer", "stateless"),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "DataError", "DataSource", "Discriminator", "Encoder", "Function", "Generator", "LatentkitError", "Loss",
+    "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError", "Optimizer", "Part", "Prior", "Problem", "RecipeError",
+    "RegistryError", "Regularizer", "Report", "Run", "RunError", "check", "compose", "evaluate", "explain", "hookimpl",
+    "load", "loss", "recipes", "regularizer", "stateless", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'latentkit' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"latentkit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import abc
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,10 +12,11 @@ from torch import Tensor, nn
 
 from latentkit.interfaces import Part
 from latentkit_plugins.alae.mlp import AlaeMlpDiscriminator, AlaeMlpEncoder, AlaeMlpGenerator, AlaeMlpMapping
-from latentkit_plugins.alae.official import SUBNETS, reference_state
+from latentkit_plugins.alae.official import reference_state
 
 Values = dict[str, Tensor]
 Golden = abc.Callable[[str], Values]
+Weights = abc.Callable[[Values], Values]
 FILES = ("alae_mlp", "alae_mlp_full")
 
 
@@ -35,27 +34,6 @@ def parts(cfg: Tensor, side: int | None = None, **slopes: float) -> dict[str, Pa
     }
 
 
-def official_layer(letter: str, index: int) -> str:
-    names = {"E": f"fc_{index + 1}", "G": f"fc_{index + 1}", "D": f"map_blocks.{index}"}
-    return f"{SUBNETS[letter]}.{names.get(letter, f'map_blocks.{index}.fc')}"
-
-
-def recipe_weights(cfg: Tensor) -> Values:
-    """Weights of the true-size file, drawn as its recipe says."""
-    draw = np.random.RandomState(int(cfg[-1]))
-
-    def normal(shape: tuple[int, ...], factor: float) -> Tensor:
-        return torch.from_numpy((draw.standard_normal(shape) * factor).astype(np.float32))
-
-    drawn: Values = {}
-    for letter in ("E", "G", "D", "F"):
-        for index, layer in enumerate(parts(cfg)[letter].build().layers):
-            name, (outputs, inputs) = official_layer(letter, index), layer.weight.shape
-            drawn[f"ref.{name}.weight"] = normal((outputs, inputs), math.sqrt(2) / math.sqrt(inputs))
-            drawn[f"ref.{name}.bias"] = normal((outputs,), 0.1)
-    return drawn
-
-
 def load(built: abc.Mapping[str, Part], weights: Values, dtype: torch.dtype) -> dict[str, nn.Module]:
     modules = {letter: part.build().to(dtype) for letter, part in built.items()}
     for letter, module in modules.items():
@@ -63,13 +41,8 @@ def load(built: abc.Mapping[str, Part], weights: Values, dtype: torch.dtype) -> 
     return modules
 
 
-def weights_of(tensors: Values) -> Values:
-    stored = {key: value for key, value in tensors.items() if key.startswith("ref.")}
-    return stored or recipe_weights(tensors["cfg"])
-
-
-def forward(tensors: Values, dtype: torch.dtype) -> Values:
-    m = load(parts(tensors["cfg"]), weights_of(tensors), dtype)
+def forward(tensors: Values, weights: Values, dtype: torch.dtype) -> Values:
+    m = load(parts(tensors["cfg"]), weights, dtype)
     x, z = tensors["in.x_u8"].to(dtype) / 255, tensors["in.z"].to(dtype)
     w, h = m["F"](z), m["E"](x)
     x_fake = m["G"](w)
@@ -88,8 +61,8 @@ def padded(tensors: Values, dtype: torch.dtype) -> Tensor:
     return exact if dtype == torch.float64 else stored
 
 
-def forward_head(tensors: Values, dtype: torch.dtype) -> Values:
-    cfg, weights, slopes = tensors["cfg"], weights_of(tensors), {"slope": 0.2, "output_slope": 0.2}
+def forward_head(tensors: Values, weights: Values, dtype: torch.dtype) -> Values:
+    cfg, slopes = tensors["cfg"], {"slope": 0.2, "output_slope": 0.2}
     sides = {key: tensors[f"head.out.{key}"].shape[-1] for key in ("G_32", "G_lod2_16")}
     at = {key: load(parts(cfg, side, **slopes), weights, dtype) for key, side in sides.items()}
     m = at["G_32"]
@@ -113,9 +86,11 @@ def compare(
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", FILES)
-def test_networks_give_the_released_values(name: str, dtype: torch.dtype, golden: Golden) -> None:
+def test_networks_give_the_released_values(
+    name: str, dtype: torch.dtype, golden: Golden, reference_weights: Weights
+) -> None:
     tensors = golden(name)
-    got = forward(tensors, dtype)
+    got = forward(tensors, reference_weights(tensors), dtype)
     compare(got, tensors, "out.", dtype, also={"F_layers_shape"})
     batch, _, dim = tensors["out.F_layers_shape"].tolist()  # the released F repeats w for each layer
     assert got["w"].shape == (batch, dim)
@@ -123,9 +98,11 @@ def test_networks_give_the_released_values(name: str, dtype: torch.dtype, golden
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
-def test_options_give_the_classes_of_the_main_branch(dtype: torch.dtype, golden: Golden) -> None:
+def test_options_give_the_classes_of_the_main_branch(
+    dtype: torch.dtype, golden: Golden, reference_weights: Weights
+) -> None:
     tensors = golden("alae_mlp")
-    compare(forward_head(tensors, dtype), tensors, "head.out.", dtype)
+    compare(forward_head(tensors, reference_weights(tensors), dtype), tensors, "head.out.", dtype)
 
 
 def test_step_multipliers_are_the_released_ones(golden: Golden) -> None:

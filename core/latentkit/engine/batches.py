@@ -33,7 +33,7 @@ class Samples:
     def field(self, value: str, indices: abc.Sequence[int] | np.ndarray, dtype: torch.dtype) -> Tensor:
         """A value (by its name in the recipe) of these samples, images scaled to the recipe's range."""
         array = self.table.fields[self.spec.gives[value]][np.asarray(indices)]
-        return scaled(torch.from_numpy(np.ascontiguousarray(array)), self.spec, self.spec.gives[value], dtype)
+        return scaled(torch.from_numpy(np.require(array, requirements=["C", "W"])), self.spec, self.spec.gives[value], dtype)
 
 
 def scaled(tensor: Tensor, spec: DataSpec, field: str, dtype: torch.dtype) -> Tensor:
@@ -119,7 +119,7 @@ class Batches:
         array = self.samples.table.fields[field]
         if field == "label" and array.dtype.kind in "iu" and array.ndim == 1:
             array = np.eye(int(array.max()) + 1, dtype=np.float32)[array]
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
 
     def at(self, position: int) -> dict[str, Tensor]:
         """The batch at a position, counted in batches from the start of training: value name to tensor."""

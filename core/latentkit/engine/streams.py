@@ -18,7 +18,8 @@ class Streams:
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed = seed
-        self.generator = torch.Generator(device)
+        # The meta device has no generator; nothing is drawn there.
+        self.generator = torch.Generator("cpu" if device.type == "meta" else device)
 
     def at(self, *key: object) -> torch.Generator:
         """The generator at the start of the stream of this key."""

@@ -68,7 +68,9 @@ class Training:
         """Called after each execution, before its update, with the program, its values and its outcome."""
 
     def _system(self, registry: Registry, seed: int) -> System:
-        system = System(self.wiring, registry, seed).to(self.device, self.dtype)
+        # Weights are drawn on the CPU, so that every device starts with the same ones.
+        start = "meta" if self.device.type == "meta" else "cpu"
+        system = System(self.wiring, registry, seed, start).to(self.device, self.dtype)
         return system.to(memory_format=torch.channels_last) if self.settings.channels_last else system  # type: ignore[call-overload, no-any-return]
 
     def _fresh(self, registry: Registry, start: str, name: str) -> dict[str, Any] | None:

@@ -1,0 +1,63 @@
+"""The Python API besides training and loading: compose, check, explain, evaluate."""
+
+from __future__ import annotations
+
+from collections import abc
+from pathlib import Path
+
+from latentkit._building import RecipeLike, wired
+from latentkit.engine.system import System
+from latentkit.errors import RecipeError
+from latentkit.evaluation.evaluate import evaluate
+from latentkit.explaining import explain
+from latentkit.model import Model
+from latentkit.proof import Report, prove
+from latentkit.registry.manager import Registry, default_registry
+
+
+def compose(
+    recipe: RecipeLike,
+    overrides: abc.Mapping[str, object] | None = None,
+    *,
+    seed: int = 0,
+    registry: Registry | None = None,
+) -> Model:
+    """Assemble a recipe, untrained.
+
+    Args:
+        recipe: a shipped name, a path ending in .toml, or tables.
+        overrides: dotted keys to values, as ``--set`` gives them.
+        seed: of the initial weights.
+        registry: where components are found.
+
+    Raises:
+        RecipeError: with all the problems that were found.
+    """
+    registry = registry or default_registry()
+    wiring = wired(recipe, overrides, registry)
+    system = System(wiring, registry, seed)
+    from latentkit.engine.training import Training
+
+    states = Training(wiring, registry, seed=seed).states
+    return Model(wiring, system.modules_by_name(), states)
+
+
+def check(
+    recipe: RecipeLike, overrides: abc.Mapping[str, object] | None = None, *, registry: Registry | None = None
+) -> Report:
+    """Prove a recipe's wiring and gradient routing; never opens data and never raises for a faulty recipe."""
+    registry = registry or default_registry()
+    try:
+        wiring = wired(recipe, overrides, registry)
+    except RecipeError as error:
+        return Report(Path(str(recipe)).stem if isinstance(recipe, str | Path) else "recipe", error.problems)
+    return prove(wiring, registry)
+
+
+def recipes(registry: Registry | None = None) -> dict[str, str]:
+    """Shipped recipes by name, with one line on each."""
+    registry = registry or default_registry()
+    return {name: registry.notes.get(name, "") for name in sorted(registry.recipes)}
+
+
+__all__ = ["check", "compose", "evaluate", "explain", "recipes"]

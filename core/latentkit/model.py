@@ -1,0 +1,205 @@
+"""A system as something to use: sample, encode, decode, reconstruct, interpolate."""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from latentkit.engine.program import evaluate
+from latentkit.engine.streams import Streams
+from latentkit.engine.training import drawn
+from latentkit.errors import LatentkitError
+from latentkit.latents import lerp, slerp
+from latentkit.recipe.schema import DataSpec
+from latentkit.spaces import Space
+from latentkit.wiring.graph import Node
+from latentkit.wiring.wiring import Wiring
+
+CHUNK = 256
+"""Samples that are evaluated at once."""
+
+
+class Model:
+    """A system in evaluation mode with the roles of ``[inference]``.
+
+    Attributes:
+        parts: the modules by the recipe's letters, plain ``nn.Module`` on tensors.
+        wiring: the resolved recipe.
+        step: training steps behind these weights; 0 where untrained.
+        states: values of ``[state]``.
+    """
+
+    def __init__(
+        self, wiring: Wiring, parts: abc.Mapping[str, nn.Module], states: abc.Mapping[str, Tensor] | None = None,
+        step: int = 0, images: int = 0, name: str = "",
+    ) -> None:  # fmt: skip
+        self.wiring, self.parts = wiring, dict(parts)
+        self.states = dict(states or {})
+        self.step, self.images = step, images
+        self.name = name or wiring.recipe.name
+        for part in self.parts.values():
+            part.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((p.device for part in self.parts.values() for p in part.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next((p.dtype for part in self.parts.values() for p in part.parameters()), torch.float32)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What this model can do: the names in ``[inference]``, and ``reconstruct`` where it follows."""
+        roles = tuple(self.wiring.inference)
+        follows = "reconstruct" not in roles and {"encode", "decode"} <= set(roles)
+        return (*roles, "reconstruct") if follows else roles
+
+    @property
+    def image_space(self) -> Space:
+        """The space of the data, with its value range.
+
+        Raises:
+            LatentkitError: the recipe has no image data.
+        """
+        for space in self.wiring.data_spaces.values():
+            if space.kind == "image":
+                return space
+        raise LatentkitError(f"'{self.name}' has no image data")
+
+    @property
+    def data(self) -> DataSpec | None:
+        """The recipe's first data source."""
+        return next(iter(self.wiring.recipe.data.values()), None)
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move the weights; returns itself."""
+        for part in self.parts.values():
+            part.to(device)
+        self.states = {name: value.to(device) for name, value in self.states.items()}
+        return self
+
+    def sample(self, n: int, seed: int = 0, **given: Tensor) -> Tensor:
+        """Draw ``n`` samples, [n, channels, height, width].
+
+        Args:
+            n: how many.
+            seed: of the draws.
+            **given: values by name in place of draws or data (labels, say).
+
+        Raises:
+            LatentkitError: the recipe has no role ``sample``.
+        """
+        return self.role("sample", n, seed=seed, **given)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes of images in the data's value range: [n, channels, height, width] to [n, dim].
+
+        Raises:
+            LatentkitError: no role ``encode``, or images of another shape.
+        """
+        return self.role("encode", len(x), **{self._data_name(): self._checked(x)})
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Images of codes: [n, dim] to [n, channels, height, width].
+
+        Raises:
+            LatentkitError: no role ``decode``.
+        """
+        return self.role("decode", len(code), **{self.wiring.recipe.inference["code"]: code})
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """``decode(encode(x))``, unless the recipe says otherwise; same shape as ``x``.
+
+        Raises:
+            LatentkitError: the model has no encoder.
+        """
+        if "reconstruct" in self.wiring.inference:
+            return self.role("reconstruct", len(x), **{self._data_name(): self._checked(x)})
+        return self.decode(self.encode(x))
+
+    def interpolate(
+        self, a: Tensor, b: Tensor, steps: int = 9, mode: Literal["linear", "spherical"] = "linear"
+    ) -> Tensor:
+        """Images on the way from ``a`` to ``b`` in latent space, [n, steps, channels, height, width].
+
+        Args:
+            a: images (which are encoded) or codes.
+            b: as many of the same kind.
+            steps: images per pair, ends included.
+            mode: straight, or along the arc.
+        """
+        start, end = (self.encode(value) if value.ndim == 4 else value for value in (a, b))
+        between = lerp if mode == "linear" else slerp
+        times = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)
+        codes = torch.stack([between(start, end, time) for time in times], 1)  # n steps dim
+        images = self.decode(codes.flatten(0, 1))
+        return images.unflatten(0, codes.shape[:2])
+
+    def role(self, name: str, n: int, *, seed: int = 0, **given: Tensor) -> Tensor:
+        """Evaluate a role of ``[inference]`` for ``n`` samples, without gradient.
+
+        Raises:
+            LatentkitError: no such role, or a value that must be given.
+        """
+        if name not in self.wiring.inference:
+            hint = "; `latentkit invert` finds codes for models without an encoder" if name == "encode" else ""
+            raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}{hint}")
+        (value,) = self.values([self.wiring.inference[name]], n, seed=seed, **given)
+        return value
+
+    def values(self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0, **given: Tensor) -> list[Tensor]:
+        """Evaluate nodes together on the same draws, in chunks."""
+        sources: dict[Node, Any] = {}
+        streams = Streams(seed, self.device)
+
+        def whole(node: Node) -> Any:
+            if node not in sources:
+                sources[node] = self._source(node, n, streams, given)
+            return sources[node]
+
+        chunks: list[list[Any]] = []
+        for start in range(0, max(n, 1), CHUNK):
+
+            def piece(node: Node, start: int = start) -> Any:
+                value = whole(node)
+                per_sample = isinstance(value, Tensor) and value.ndim > 0 and len(value) == n and _batched(node)
+                return value[start : start + CHUNK] if per_sample else value
+
+            chunks.append(evaluate(nodes, self.parts, self.wiring.spaces, piece))
+        return [torch.cat(list(parts)) for parts in zip(*chunks, strict=True)]
+
+    def _source(self, node: Node, n: int, streams: Streams, given: abc.Mapping[str, Tensor]) -> Any:
+        kind, name = node.value  # type: ignore[misc]
+        if kind != "timed" and name in given:
+            value = given[name].to(self.device)
+            return value.to(self.dtype) if value.is_floating_point() else value
+        if kind == "draw":
+            return drawn(self.wiring.draws[name], n, streams.at("sample", name), self.dtype)
+        if kind == "state":
+            return self.states[name]
+        if kind in ("timed", "scalars"):
+            quantity = self.wiring.recipe.scalars[name] if kind == "scalars" else name
+            return quantity.at(self.step, self.images)
+        raise LatentkitError(f"'{self.name}' needs a value for '{name}': pass it as {name}=...")
+
+    def _data_name(self) -> str:
+        for name, space in self.wiring.data_spaces.items():
+            if space.kind == "image":
+                return name
+        return "x"
+
+    def _checked(self, x: Tensor) -> Tensor:
+        space = self.image_space
+        if x.ndim != 4 or tuple(x.shape[1:]) != space.dims:
+            raise LatentkitError(f"expected images [n, {', '.join(map(str, space.dims))}], found {list(x.shape)}")
+        return x
+
+
+def _batched(node: Node) -> bool:
+    return isinstance(node.value, tuple) and node.value[0] in ("draw", "data", "kept")
