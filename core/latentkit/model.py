@@ -103,7 +103,7 @@ class Model:
         Raises:
             LatentkitError: no role ``encode``, or images of another shape.
         """
-        return self.role("encode", len(x), **{self._data_name(): self._checked(x)})
+        return self._role("encode", len(x), 0, {self._data_name(): self._checked(x)})
 
     def decode(self, code: Tensor) -> Tensor:
         """Images of codes: [n, dim] to [n, channels, height, width].
@@ -111,7 +111,7 @@ class Model:
         Raises:
             LatentkitError: no role ``decode``.
         """
-        return self.role("decode", len(code), **{self.wiring.recipe.inference["code"]: code})
+        return self._role("decode", len(code), 0, {self.wiring.recipe.inference.get("code", ""): code})
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """``decode(encode(x))``, unless the recipe says otherwise; same shape as ``x``.
@@ -120,7 +120,7 @@ class Model:
             LatentkitError: the model has no encoder.
         """
         if "reconstruct" in self.wiring.inference:
-            return self.role("reconstruct", len(x), **{self._data_name(): self._checked(x)})
+            return self._role("reconstruct", len(x), 0, {self._data_name(): self._checked(x)})
         return self.decode(self.encode(x))
 
     def interpolate(
@@ -139,7 +139,7 @@ class Model:
         times = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)
         codes = torch.stack([between(start, end, time) for time in times], 1)  # n steps dim
         images = self.decode(codes.flatten(0, 1))
-        return images.unflatten(0, codes.shape[:2])
+        return images.reshape(*codes.shape[:2], *images.shape[1:])
 
     def role(self, name: str, n: int, *, seed: int = 0, **given: Tensor) -> Tensor:
         """Evaluate a role of ``[inference]`` for ``n`` samples, without gradient.
@@ -147,20 +147,25 @@ class Model:
         Raises:
             LatentkitError: no such role, or a value that must be given.
         """
+        return self._role(name, n, seed, given)
+
+    def _role(self, name: str, n: int, seed: int, given: abc.Mapping[str, Tensor]) -> Tensor:
         if name not in self.wiring.inference:
             hint = "; `latentkit invert` finds codes for models without an encoder" if name == "encode" else ""
             raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}{hint}")
-        (value,) = self.values([self.wiring.inference[name]], n, seed=seed, **given)
+        (value,) = self.values([self.wiring.inference[name]], n, seed=seed, given=given)
         return value
 
-    def values(self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0, **given: Tensor) -> list[Tensor]:
+    def values(
+        self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0, given: abc.Mapping[str, Tensor] | None = None
+    ) -> list[Tensor]:
         """Evaluate nodes together on the same draws, in chunks."""
         sources: dict[Node, Any] = {}
         streams = Streams(seed, self.device)
 
         def whole(node: Node) -> Any:
             if node not in sources:
-                sources[node] = self._source(node, n, streams, given)
+                sources[node] = self._source(node, n, streams, given or {})
             return sources[node]
 
         chunks: list[list[Any]] = []
@@ -175,7 +180,7 @@ class Model:
         return [torch.cat(list(parts)) for parts in zip(*chunks, strict=True)]
 
     def _source(self, node: Node, n: int, streams: Streams, given: abc.Mapping[str, Tensor]) -> Any:
-        kind, name = node.value  # type: ignore[misc]
+        kind, name = node.source
         if kind != "timed" and name in given:
             value = given[name].to(self.device)
             return value.to(self.dtype) if value.is_floating_point() else value
@@ -202,4 +207,4 @@ class Model:
 
 
 def _batched(node: Node) -> bool:
-    return isinstance(node.value, tuple) and node.value[0] in ("draw", "data", "kept")
+    return node.is_source("draw", "data", "kept")

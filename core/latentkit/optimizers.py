@@ -50,7 +50,7 @@ def _fused(
 ) -> None:  # fmt: skip
     # The kernel wants one step counter per parameter; it reads them only.
     counter = torch.full((), float(step), dtype=torch.float32, device=parameters[0].device)
-    torch._fused_adam_(  # type: ignore[attr-defined]
+    torch._fused_adam_(
         parameters, gradients, momenta, squares, [], [counter] * len(parameters), lr=rate, beta1=beta1, beta2=beta2,
         weight_decay=0.0, eps=eps, amsgrad=False, maximize=False,
     )  # fmt: skip

@@ -13,7 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from latentkit.engine.plan import differentiable_ancestors, groups, plan, reached_by
+from latentkit.engine.plan import differentiable_ancestors, groups, plan
 from latentkit.engine.program import Outcome, Program, evaluate
 from latentkit.engine.training import Training
 from latentkit.errors import LatentkitError, Problem, RecipeError
@@ -64,7 +64,8 @@ def prove(wiring: Wiring, registry: Registry) -> Report:
         problems += seen_problems
         warnings += not_seen
         proved.append(f"one step on {PROBE_BATCH} synthetic samples: gradients are finite and go where the plan says")
-    return Report(wiring.recipe.name, tuple(dict.fromkeys(problems)), tuple(warnings), tuple(proved) if not problems else ())
+    shown = tuple(proved) if not problems else ()
+    return Report(wiring.recipe.name, tuple(dict.fromkeys(problems)), tuple(warnings), shown)
 
 
 def _static(wiring: Wiring) -> list[Problem]:
@@ -113,8 +114,7 @@ def _ownership(wiring: Wiring) -> list[Problem]:
             problems.append(Problem(wiring.source.where(("parts", name)), fact, hint))
     for phase in wiring.phases:
         for name in phase.spec.train:
-            part = wiring.parts.get(name)
-            if part is not None and not any(True for _ in _parameters(part)):
+            if name in wiring.parts and not any(True for _ in _parameters(wiring.parts[name])):
                 fact = f"'{name}' has no parameters, so it cannot be trained"
                 problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact))
     averaged = [(key, part) for key, spec in wiring.recipe.average.items() for part in spec.parts]
@@ -182,12 +182,10 @@ def _run_group(
     states = {name: node for phase in group for name, node in phase.states.items()}
     planned = plan(group, terms, states)
     program = Program(planned, training.modules, training.wiring.spaces)
-    values = {node.value: synthetic.value(node) for node in planned.sources()}
+    values = {node.source: synthetic.value(node) for node in planned.sources()}
     outcome = program(values)
     for phase in planned.phases:
-        for name, node in phase.kept.items():
-            synthetic.kept[name] = outcome.kept[name]
-            del node
+        synthetic.kept |= {name: outcome.kept[name] for name in phase.kept}
     return program, outcome
 
 
@@ -252,7 +250,7 @@ class _Synthetic:
         self.generator = torch.Generator().manual_seed(0)
 
     def value(self, node: Node) -> Any:
-        kind, name = node.value  # type: ignore[misc]
+        kind, name = node.source
         if kind == "kept" and name in self.kept:
             return self.kept[name]
         if kind in ("timed", "scalars"):
@@ -281,4 +279,4 @@ class _Synthetic:
         return value.to(self.dtype) if value.is_floating_point() else value
 
 
-__all__ = ["Report", "prove", "reached_by", "trained_by", "named_gradients"]
+__all__ = ["Report", "named_gradients", "prove", "trained_by"]

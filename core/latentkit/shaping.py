@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import attrs
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentkit.interfaces import Component
 
@@ -79,6 +79,6 @@ class ClipWeights(Constraint):
     def apply(self, module: nn.Module) -> None:
         """Clip in place."""
         with torch.no_grad():
-            parameters = list(module.parameters())
+            parameters: list[Tensor] = list(module.parameters())
             torch._foreach_clamp_min_(parameters, -self.limit)
             torch._foreach_clamp_max_(parameters, self.limit)

@@ -176,9 +176,13 @@ class Unifier:
             assert isinstance(found, Var)
             return found
         dims = tuple(self._dim(dim) for dim in found.dims)
-        value = self.find(found.range)
+        value = self._range(found.range)
         fields = tuple((name, self.resolve(inner)) for name, inner in found.fields)
         return attrs.evolve(found, dims=dims, range=value, fields=fields)
+
+    def _range(self, value: Range | Var | None) -> Range | Var | None:
+        found = self.find(value)
+        return found if isinstance(found, tuple | Var) else None
 
     def _dim(self, dim: Dim) -> Dim:
         found = self.find(dim)

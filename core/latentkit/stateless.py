@@ -47,6 +47,7 @@ class Stateless(Generic[P, R]):
         self.__module__ = function.__module__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function."""
         return self.function(*args, **kwargs)
 
 
@@ -94,12 +95,13 @@ def _part_type(function: abc.Callable[..., Any], kind: str, ports: str, independ
                 f"so it must be one of {known}"
             )
     base = _INTERFACES[kind]
-    cls = attrs.make_class(
+    cls: Any = attrs.make_class(
         f"_{function.__name__}", fields, bases=(base,), frozen=True, kw_only=True, slots=False,
         class_body={"build": _build, "__doc__": function.__doc__, "__module__": function.__module__},
-    )
+    )  # fmt: skip
     cls.ports, cls.independent, cls.function = text, independent, staticmethod(function)
-    return cls
+    part_type: type[Part] = cls
+    return part_type
 
 
 def _build(self: Any) -> nn.Module:

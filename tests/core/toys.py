@@ -389,15 +389,15 @@ class NoisyEnc(Encoder):
         return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(inputs, self.dim))
 
 
-@stateless("function", f"x: {IMAGE}, lod: scalar, blend: scalar -> {IMAGE}")
-def fade(x: Tensor, lod: int, blend: Tensor) -> Tensor:
+@stateless("function", f"x: {IMAGE} -> {IMAGE}")
+def fade(x: Tensor, lod: Scalar, blend: Scalar) -> Tensor:
     """Half the resolution below level 1, mixed in above."""
     low = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0)
     return torch.lerp(low, x, blend) if lod else low
 
 
-@stateless("function", "w: styles[layers, dim], average: A, psi: scalar -> styles[layers, dim]")
-def truncate(w: Tensor, average: Tensor, psi: float) -> Tensor:
+@stateless("function", "w: styles[layers, dim], average: A -> styles[layers, dim]")
+def truncate(w: Tensor, average: Tensor, psi: Scalar) -> Tensor:
     """Towards the average."""
     return average + psi * (w - average)
 

@@ -71,9 +71,7 @@ def forward_head(tensors: Values, weights: Values, dtype: torch.dtype) -> Values
     return {"E": h, "F": w, "D": m["D"](h)} | images
 
 
-def compare(
-    got: Values, tensors: Values, prefix: str, dtype: torch.dtype, also: abc.Set[str] = frozenset()
-) -> None:
+def compare(got: Values, tensors: Values, prefix: str, dtype: torch.dtype, also: abc.Set[str] = frozenset()) -> None:
     start = f"f64.{prefix}" if dtype == torch.float64 else prefix
     wanted = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
     assert got.keys() == wanted.keys() - also

@@ -153,9 +153,7 @@ def compare(got: Values, wanted: Values, double: bool) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_two_iterations_in_float64_are_the_released_ones(
-    name: str, golden: Golden, reference_weights: Weights
-) -> None:
+def test_two_iterations_in_float64_are_the_released_ones(name: str, golden: Golden, reference_weights: Weights) -> None:
     tensors = golden(name)
     training = trainer(tensors, reference_weights(tensors), "float64")
     for number in (1, 2):
@@ -193,7 +191,7 @@ def share_of_close_parameters(got: Values, wanted: Values) -> float:
 def test_old_torch_differs_by_an_empty_step_of_the_discriminator(
     name: str, golden: Golden, reference_weights: Weights
 ) -> None:
-    """Before torch 2, D had a gradient of zero in the latent loss: its state moved on though D itself did not.
+    """Before torch 2, D got a gradient of zero from the latent loss: its state moved on, D itself did not.
 
     Here a part without gradient is left alone. One empty step between the iterations gives the old values.
     """

@@ -5,8 +5,6 @@ The order is a function of (seed, source, epoch), a flip of (seed, source, epoch
 
 from __future__ import annotations
 
-from collections import abc
-
 import attrs
 import numpy as np
 import torch
@@ -16,8 +14,6 @@ from latentkit.engine.streams import key_seed
 from latentkit.errors import DataError
 from latentkit.interfaces import DataSource, Table
 from latentkit.recipe.schema import DataSpec
-
-Part = str
 
 
 @attrs.frozen(eq=False)
@@ -30,10 +26,11 @@ class Samples:
     training: np.ndarray
     held_out: np.ndarray
 
-    def field(self, value: str, indices: abc.Sequence[int] | np.ndarray, dtype: torch.dtype) -> Tensor:
+    def field(self, value: str, indices: np.ndarray, dtype: torch.dtype) -> Tensor:
         """A value (by its name in the recipe) of these samples, images scaled to the recipe's range."""
-        array = self.table.fields[self.spec.gives[value]][np.asarray(indices)]
-        return scaled(torch.from_numpy(np.require(array, requirements=["C", "W"])), self.spec, self.spec.gives[value], dtype)
+        field = self.spec.gives[value]
+        array = np.require(self.table.fields[field][indices], requirements=["C", "W"])
+        return scaled(torch.from_numpy(array), self.spec, field, dtype)
 
 
 def scaled(tensor: Tensor, spec: DataSpec, field: str, dtype: torch.dtype) -> Tensor:
@@ -84,9 +81,8 @@ def split(count: int, rule: object) -> tuple[np.ndarray, np.ndarray]:
             raise DataError(f"split: train = {wanted} does not fit {count} samples")
         chosen, rest = order[:cut], order[cut:]
     else:
-        raise DataError(
-            f"split: expected a fraction above 0 and at most 1, a range [from, to], or {{ seed, train }}; found {rule!r}"
-        )
+        wanted = "a fraction above 0 and at most 1, a range [from, to], or { seed, train }"
+        raise DataError(f"split: expected {wanted}; found {rule!r}")
     if not len(chosen):
         raise DataError(f"split = {rule!r} leaves nothing to train on of {count} samples")
     return chosen, rest

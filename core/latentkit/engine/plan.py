@@ -95,7 +95,7 @@ def reached_by(order: abc.Iterable[Node], trained: abc.Collection[str]) -> set[N
     for node in order:
         if node.op in CUTS:
             continue
-        own = node.op == "call" and isinstance(node.value, tuple) and node.value[0] in trained
+        own = node.op == "call" and node.callee[0] in trained
         own = own or (node.op == "weights" and node.value in trained)
         if own or any(arg in reached for arg in node.args):
             reached.add(node)
@@ -126,4 +126,4 @@ def between(start: Node, end: Node) -> set[Node]:
 
 def is_one(node: Node) -> bool:
     """Whether a weight is the plain number 1."""
-    return node.op == "source" and isinstance(node.value, tuple) and node.value == ("timed", Constant(1))
+    return node.is_source("timed") and node.source[1] == Constant(1)

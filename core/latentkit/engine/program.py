@@ -21,6 +21,8 @@ from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Phase
 
 Gradients = list[Tensor | None]
+Values = abc.Mapping[tuple[str, Any], Any]
+"""Every source by (kind, name)."""
 
 
 @attrs.frozen(eq=False)
@@ -60,7 +62,7 @@ class Program:
     ) -> None:
         self.plan, self.modules = plan, modules
         self.slots = {node: slot for slot, node in enumerate(plan.order)}
-        self.inputs = [(self.slots[node], node.value, node in plan.leaves) for node in plan.sources()]
+        self.inputs = [(self.slots[node], node.source, node in plan.leaves) for node in plan.sources()]
         binder = _Binder(modules, spaces, plan, upcast)
         self.instructions = [
             _Instruction(
@@ -74,7 +76,7 @@ class Program:
             phase.name: [p for part in phase.spec.train for p in modules[part].parameters()] for phase in plan.phases
         }
 
-    def __call__(self, values: abc.Mapping[object, Any]) -> Outcome:
+    def __call__(self, values: Values) -> Outcome:
         """Evaluate, and take each phase's gradient for its own parts.
 
         Args:
@@ -103,7 +105,7 @@ class Program:
             },
         )
 
-    def forward(self, values: abc.Mapping[object, Any]) -> list[Any]:
+    def forward(self, values: Values) -> list[Any]:
         """Evaluate every node of the plan."""
         slots: list[Any] = [None] * len(self.plan.order)
         for slot, source, leaf in self.inputs:
@@ -156,8 +158,8 @@ def _detached(value: Any) -> Any:
 
 
 def _reduced(value: Any) -> Tensor:
-    value = value if isinstance(value, Tensor) else torch.as_tensor(value)
-    return value.mean() if value.ndim else value
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    return tensor.mean() if tensor.ndim else tensor
 
 
 class _Binder:
@@ -170,7 +172,7 @@ class _Binder:
 
     def function(self, node: Node) -> abc.Callable[..., Any]:
         if node.op == "call":
-            name, entry = node.value  # type: ignore[misc]
+            name, entry = node.callee
             module = self.modules[name]
             return getattr(module, entry) if entry else module
         if node.op == "apply":

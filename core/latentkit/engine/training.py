@@ -71,7 +71,7 @@ class Training:
         # Weights are drawn on the CPU, so that every device starts with the same ones.
         start = "meta" if self.device.type == "meta" else "cpu"
         system = System(self.wiring, registry, seed, start).to(self.device, self.dtype)
-        return system.to(memory_format=torch.channels_last) if self.settings.channels_last else system  # type: ignore[call-overload, no-any-return]
+        return system.to(memory_format=torch.channels_last) if self.settings.channels_last else system  # type: ignore[call-overload]  # torch types it for tensors only
 
     def _fresh(self, registry: Registry, start: str, name: str) -> dict[str, Any] | None:
         if start != "fresh":
@@ -134,10 +134,10 @@ class Training:
         given = {name: value for phase in group for name, value in injected.get(phase.name, {}).items()}
         data = _Data(self, repeat, fetched, bases)
         phase_name = "" if len(group) > 1 else group[0].name
-        values = {}
+        values: dict[tuple[str, Any], Any] = {}
         for _, source, _ in program.inputs:
-            kind, name = source  # type: ignore[misc]
-            if name in given:
+            kind, name = source
+            if kind != "timed" and name in given:
                 values[source] = given[name]
             elif kind == "kept":
                 values[source] = kept[name]
@@ -208,7 +208,7 @@ class Training:
         data = _Data(self, 0, {}, self.positions)
 
         def value(node: Node) -> Any:
-            kind, name = node.value  # type: ignore[misc]
+            kind, name = node.source
             return data.value(name) if kind == "data" else self.source(kind, name, "monitor")
 
         found = evaluate(list(nodes.values()), self.modules, self.wiring.spaces, value)

@@ -59,7 +59,7 @@ def update(slots: abc.Sequence[Slot], gradients: abc.Sequence[Tensor | None], ra
         gradients: of all their parameters, in that order.
         rates: learning rate of each part.
     """
-    buckets: dict[object, list[tuple[Slot, int, Tensor]]] = {}
+    buckets: dict[tuple[Optimizer, int, Any, float, torch.dtype], list[tuple[Slot, int, Tensor]]] = {}
     at = 0
     for slot, rate in zip(slots, rates, strict=True):
         for index, factor in enumerate(slot.factors):
@@ -69,13 +69,14 @@ def update(slots: abc.Sequence[Slot], gradients: abc.Sequence[Tensor | None], ra
                 continue
             slot.steps[index] += 1
             # A rate that the recipe computes is a tensor; its identity stands for its value.
-            key = (slot.optimizer, slot.steps[index], id(rate) if isinstance(rate, Tensor) else rate, factor)
-            buckets.setdefault((*key, gradient.dtype), []).append((slot, index, gradient))
-    owner_rate = {id(rate): rate for rate in rates}
+            shown = id(rate) if isinstance(rate, Tensor) else rate
+            key = (slot.optimizer, slot.steps[index], shown, factor, gradient.dtype)
+            buckets.setdefault(key, []).append((slot, index, gradient))
+    owner_rate = {id(rate): rate for rate in rates if isinstance(rate, Tensor)}
     with torch.no_grad():
         for key, members in buckets.items():
-            optimizer, step, rate, factor, _ = key  # type: ignore[misc]
-            rate = owner_rate.get(rate, rate) * factor
+            optimizer, step, rate_key, factor, _ = key
+            rate = owner_rate.get(rate_key, rate_key) * factor
             parameters = [slot.parameters[index] for slot, index, _ in members]
             chosen: Slots = {
                 name: [slot.slots[name][index] for slot, index, _ in members] for name in optimizer.slots

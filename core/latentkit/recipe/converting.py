@@ -39,13 +39,14 @@ def _tuple(value: object, kind: type) -> object:
 
 def _described(kind: object) -> str:
     if kind in _NAMES:
-        return _NAMES[kind]  # type: ignore[index]
+        return _NAMES[kind]
     arguments = typing.get_args(kind)
-    if typing.get_origin(kind) is tuple:
+    origin = typing.cast(object, typing.get_origin(kind))
+    if origin is tuple:
         if arguments[-1] is Ellipsis:
             return f"a list, each {_described(arguments[0])}"
         return f"a list of {len(arguments)}, each {_described(arguments[0])}"
-    if typing.get_origin(kind) is typing.Literal:
+    if origin is typing.Literal:
         return "one of " + ", ".join(repr(item) for item in arguments)
     names = [_described(item) for item in arguments if item is not type(None)]
     return " or ".join(names) or str(kind)
@@ -60,7 +61,7 @@ def _union(value: object, kind: object) -> object:
             continue
         try:
             return converter.structure(value, inner)
-        except Exception:  # noqa: S112 - the next alternative may fit; a failure of all is reported below
+        except Exception:  # the next alternative may fit; a failure of all is reported below
             continue
     raise ValueError(f"expected {_described(kind)}, found {value!r}")
 

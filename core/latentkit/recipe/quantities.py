@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, Literal
 
@@ -42,7 +43,7 @@ class Ramp:
         clock = images if self.unit == "images" else step
         t = min(max((clock - self.start) / self.over, 0.0), 1.0)
         if self.shape == "exponential":
-            return self.start_value * (self.end_value / self.start_value) ** t
+            return float(self.start_value * (self.end_value / self.start_value) ** t)
         if self.shape in ("cosine", "sine"):
             t = 0.5 - 0.5 * math.cos(math.pi * t)
         return self.start_value + (self.end_value - self.start_value) * t
@@ -113,7 +114,7 @@ def _stairs(table: dict[str, object]) -> Stairs:
         at, value = pair
         _number(at, "steps")
         pairs.append((float(at), value if _number(value, "steps") is int else float(value)))
-    if any(late[0] <= early[0] for early, late in zip(pairs, pairs[1:], strict=False)):
+    if any(late[0] <= early[0] for early, late in itertools.pairwise(pairs)):
         raise ValueError("the times in 'steps' must increase")
     return Stairs(steps=tuple(pairs), unit=_choice(table, "unit", ("steps", "images"), "steps"))
 

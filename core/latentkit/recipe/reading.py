@@ -9,8 +9,9 @@ import attrs
 
 from latentkit.errors import Problem, RecipeError, nearest
 from latentkit.recipe.converting import structure
-from latentkit.recipe.quantities import Constant, Quantity, Timed, read_quantity
+from latentkit.recipe.quantities import Constant, Formula, Quantity, Timed, read_quantity
 from latentkit.recipe.schema import (
+    ONE,
     AverageSpec,
     DataSpec,
     DrawSpec,
@@ -26,6 +27,7 @@ from latentkit.recipe.schema import (
 from latentkit.recipe.source import Source
 
 T = TypeVar("T")
+U = TypeVar("U", bound=UseSpec)
 Path = tuple[str, ...]
 _TOP = ("title", "paper", "together", "order", "data", "draw", "scalars", "parts", "flow", "state", "phase",
         "optimizer", "average", "stage", "train", "inference", "monitor", "extends", "remove")  # fmt: skip
@@ -61,7 +63,7 @@ class _Structurer:
         return Recipe(
             name=self.source.name,
             title=top.title, paper=top.paper, together=top.together, order=self.order(top.order),
-            data=self.data(), draw=self.each("draw", self.draw), scalars=self.each("scalars", self.quantity),
+            data=self.data(), draw=self.each("draw", self.draw), scalars=self.each("scalars", self.timed),
             parts=self.each("parts", self.part), flow=self.each("flow", self.expression),
             state=self.each("state", self.state), phase=self.each("phase", self.phase),
             optimizer=self.optimizer(self.table(("optimizer",)), ("optimizer",)) or OptimizerSpec(),
@@ -93,9 +95,12 @@ class _Structurer:
     def part(self, value: object, path: Path) -> PartSpec | None:
         if not isinstance(value, dict):
             return self.use(value, PartSpec, path)
-        inner = {key: self.use(value[key], UseSpec, (*path, key)) for key in ("init", "constraint") if key in value}
-        spec = self.use({key: item for key, item in value.items() if key not in inner}, PartSpec, path)
-        return attrs.evolve(spec, **inner) if spec else None
+        init, constraint = (
+            self.use(value[key], UseSpec, (*path, key)) if key in value else None for key in ("init", "constraint")
+        )
+        rest = {key: item for key, item in value.items() if key not in ("init", "constraint")}
+        spec = self.use(rest, PartSpec, path)
+        return attrs.evolve(spec, init=init, constraint=constraint) if spec else None
 
     def state(self, value: object, path: Path) -> StateSpec | None:
         return self.build(value, StateSpec, path)
@@ -163,12 +168,16 @@ class _Structurer:
             return None
         return OptimizerSpec(use=use, lr=lr or Constant(0), parts=rates, options=options)
 
-    def quantity(self, value: object, path: Path) -> Quantity | None:
+    def quantity(self, value: object, path: Path, formula: bool = True) -> Quantity | None:
         try:
-            return read_quantity(value)
+            return read_quantity(value, formula=formula)
         except ValueError as error:
             self.problem(path, str(error))
             return None
+
+    def timed(self, value: object, path: Path) -> Timed | None:
+        quantity = self.quantity(value, path, formula=False)
+        return None if isinstance(quantity, Formula) else quantity
 
     def expression(self, value: object, path: Path) -> str | None:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -178,7 +187,7 @@ class _Structurer:
             return None
         return value
 
-    def use(self, value: object, kind: type[T], path: Path) -> T | None:
+    def use(self, value: object, kind: type[U], path: Path) -> U | None:
         """A table with ``use``: known keys make the spec, all others are the component's options."""
         table = self.as_table(value, path)
         if table is None:
@@ -186,10 +195,10 @@ class _Structurer:
         if not isinstance(table.get("use"), str):
             self.problem(path, "needs use = the name of a component", "see `latentkit list`")
             return None
-        names = {field.name for field in attrs.fields(kind)} - {"options"}  # type: ignore[arg-type]
+        names = {field.name for field in attrs.fields(kind)} - {"options"}
         spec = self.build({key: item for key, item in table.items() if key in names}, kind, path)
         options = {key: item for key, item in table.items() if key not in names}
-        return attrs.evolve(spec, options=options) if spec else None  # type: ignore[type-var]
+        return attrs.evolve(spec, options=options) if spec else None
 
     def each(self, key: str, read: abc.Callable[[object, Path], T | None]) -> dict[str, T]:
         values = {name: read(value, (key, name)) for name, value in self.table((key,)).items()}
@@ -230,6 +239,6 @@ class _Top:
 @attrs.frozen(kw_only=True)
 class _Phase:
     train: tuple[str, ...]
-    repeat: Timed = Constant(1)
+    repeat: Timed = ONE
     every: int = 1
     keep: tuple[str, ...] = ()

@@ -9,6 +9,8 @@ import attrs
 from latentkit.recipe.quantities import Constant, Quantity, Timed
 
 Options = dict[str, object]
+ONE = Constant(1)
+DEFAULT_RATE = Constant(1e-3)
 Per = Literal["step", "phase"]
 
 
@@ -71,7 +73,7 @@ class TermSpec:
     options: Options = attrs.field(factory=dict)
     """Ports (as expressions) and fixed options of the loss."""
     wrt: str | None = None
-    weight: Quantity = Constant(1)
+    weight: Quantity = ONE
     every: int = 1
 
 
@@ -80,7 +82,7 @@ class OptimizerSpec(UseSpec):
     """An optimizer: options by default and, under a part's name, for that part."""
 
     use: str = "adam"
-    lr: Quantity = Constant(1e-3)
+    lr: Quantity = DEFAULT_RATE
     parts: dict[str, Quantity] = attrs.field(factory=dict)
     """Learning rates of single parts."""
 
@@ -91,7 +93,7 @@ class PhaseSpec:
 
     train: tuple[str, ...]
     loss: dict[str, TermSpec]
-    repeat: Timed = Constant(1)
+    repeat: Timed = ONE
     every: int = 1
     keep: tuple[str, ...] = ()
     optimizer: OptimizerSpec | None = None
@@ -140,7 +142,7 @@ class Recipe:
     order: tuple[str, ...] = ()
     data: dict[str, DataSpec] = attrs.field(factory=dict)
     draw: dict[str, DrawSpec] = attrs.field(factory=dict)
-    scalars: dict[str, Quantity] = attrs.field(factory=dict)
+    scalars: dict[str, Timed] = attrs.field(factory=dict)
     parts: dict[str, PartSpec] = attrs.field(factory=dict)
     flow: dict[str, str] = attrs.field(factory=dict)
     state: dict[str, StateSpec] = attrs.field(factory=dict)

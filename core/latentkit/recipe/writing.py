@@ -26,7 +26,8 @@ def _table(table: abc.Mapping[str, object], path: tuple[str, ...], lines: list[s
 
 
 def _opens(value: abc.Mapping[str, object], path: tuple[str, ...]) -> bool:
-    return len(path) == 0 or any(isinstance(inner, dict) for inner in value.values()) and len(path) < 2
+    nested = any(isinstance(inner, dict) for inner in value.values())
+    return len(path) == 0 or (nested and len(path) < 2)
 
 
 def _key(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import abc
+from typing import Any
 
 import attrs
 
@@ -19,6 +20,22 @@ class Node:
     op: str
     args: tuple[Node, ...]
     value: object
+
+    @property
+    def source(self) -> tuple[str, Any]:
+        """Of a ``source``: its kind (data, draw, scalars, state, kept, timed) and its name (or quantity)."""
+        assert isinstance(self.value, tuple)
+        return str(self.value[0]), self.value[1]
+
+    @property
+    def callee(self) -> tuple[str, str]:
+        """Of a ``call``: the part's name and the entry, empty for the part itself."""
+        assert isinstance(self.value, tuple)
+        return str(self.value[0]), str(self.value[1])
+
+    def is_source(self, *kinds: str) -> bool:
+        """Whether this is a source, of one of these kinds where any are named."""
+        return self.op == "source" and (not kinds or self.source[0] in kinds)
 
     def __lt__(self, other: Node) -> bool:
         return self.index < other.index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import abc
 from fractions import Fraction
 
@@ -44,9 +45,9 @@ class Sizes:
         """Work through the nodes until nothing more can be said. What disagrees is in ``failures``."""
         waiting = sorted(nodes)
         for a, b in equal:
-            self._attempt(a, lambda a=a, b=b: self._equal(a, b))  # type: ignore[misc]
+            self._attempt(a, functools.partial(self._equal, a, b))
         while waiting:
-            left = [node for node in waiting if not self._attempt(node, lambda node=node: self._rule(node))]  # type: ignore[misc]
+            left = [node for node in waiting if not self._attempt(node, functools.partial(self._rule, node))]
             if len(left) == len(waiting) and not self._guess(left):
                 return
             waiting = left
@@ -84,7 +85,7 @@ class Sizes:
         if node.op == "weights":
             return self._is(node, WEIGHTS)
         if node.op == "call":
-            name, entry = node.value  # type: ignore[misc]
+            name, entry = node.callee
             return self._ports(node, self.signatures[name][entry], name)
         if node.op == "apply":
             assert isinstance(node.value, Part)

@@ -103,5 +103,15 @@ class Wiring:
 
 def parts_called(nodes: abc.Iterable[Node]) -> set[str]:
     """The parts that these nodes call or whose weights they read."""
-    called = {node.value[0] for node in nodes if node.op == "call" and isinstance(node.value, tuple)}
+    nodes = list(nodes)
+    called = {node.callee[0] for node in nodes if node.op == "call"}
     return called | {str(node.value) for node in nodes if node.op == "weights"}
+
+
+def phase_nodes(phases: abc.Iterable[Phase]) -> list[Node]:
+    """Every node that the phases need: terms, weights, kept values, rates, next states."""
+    nodes = []
+    for phase in phases:
+        nodes += [node for term in phase.terms for node in (term.node, term.weight)]
+        nodes += [*phase.kept.values(), *phase.rates.values(), *phase.states.values()]
+    return nodes

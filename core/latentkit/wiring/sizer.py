@@ -1,0 +1,158 @@
+"""Sizes of parts, draws and states, from what data and draws state."""
+
+from __future__ import annotations
+
+from collections import abc
+
+import attrs
+
+from latentkit.errors import Problem
+from latentkit.interfaces import DataSource, Part, Prior
+from latentkit.recipe.schema import DataSpec, DrawSpec, Recipe, StateSpec
+from latentkit.recipe.source import Source
+from latentkit.spaces import SCALAR, SCORE, Signature, Space, Var
+from latentkit.wiring.graph import Graph, Node, ancestors
+from latentkit.wiring.sizes import Sizes, batch_share
+from latentkit.wiring.wiring import Draw, Phase, State, phase_nodes
+
+
+class Sizer:
+    """Sizes of parts, draws and states, from what data and draws state."""
+
+    def __init__(
+        self, recipe: Recipe, source: Source, parts: abc.Mapping[str, Part], priors: abc.Mapping[str, Prior],
+        data: abc.Mapping[str, DataSource], likes: dict[str, Node],
+    ) -> None:  # fmt: skip
+        self.recipe, self.source, self.parts, self.priors, self.likes = recipe, source, parts, priors, likes
+        self.problems: list[Problem] = []
+        self.data_spaces = {
+            value: _data_space(spec, data[name], field)
+            for name, spec in recipe.data.items()
+            for value, field in spec.gives.items()
+        }
+        self.signatures: dict[str, dict[str, Signature]] = {
+            name: part.signatures(name) for name, part in parts.items()
+        }
+        self.draw_spaces = {name: _draw_space(recipe.draw[name], prior, name) for name, prior in priors.items()}
+        self.state_spaces: dict[str, Space | Var] = {
+            name: _state_space(spec, name) for name, spec in recipe.state.items()
+        }
+        self.kept: dict[str, Node] = {}
+
+    def infer(
+        self, graph: Graph, phases: abc.Sequence[Phase], others: abc.Iterable[Node],
+        equal: abc.Sequence[tuple[Node, Node]],
+    ) -> None:  # fmt: skip
+        """Infer the space of every node that phases or roles need; what disagrees is in ``problems``."""
+        sources: dict[object, Space | Var] = {("data", name): space for name, space in self.data_spaces.items()}
+        sources |= {("draw", name): space for name, space in self.draw_spaces.items()}
+        sources |= {("state", name): space for name, space in self.state_spaces.items()}
+        sources |= {("scalars", name): SCALAR for name in self.recipe.scalars}
+        pairs = list(equal)
+        for node in graph.nodes:
+            if node.is_source("timed"):
+                sources[node.value] = SCALAR
+            elif node.is_source("kept"):
+                name = node.source[1]
+                sources[node.value] = Var(str(name))
+                pairs += [(node, phase.kept[name]) for phase in phases if name in phase.kept]
+        pairs += [(likes_node, graph.node("source", (), ("draw", name)))
+                  for name, likes_node in self.likes.items() if not self.recipe.draw[name].row]  # fmt: skip
+        for phase in phases:
+            pairs += [(node, graph.node("source", (), ("state", name))) for name, node in phase.states.items()]
+        self.sizes = Sizes(self.signatures, sources)
+        self.sizes.infer(ancestors([*phase_nodes(phases), *others]), pairs)
+        self._report(graph, phases)
+
+    def _report(self, graph: Graph, phases: abc.Sequence[Phase]) -> None:
+        for node, fact in self.sizes.failures:
+            path, text = graph.origin[node]
+            self.problems.append(Problem(self.source.where(path) + (f' = "{text}"' if text else ""), fact))
+        if self.problems:
+            return
+        for name, open_sizes in self._open_sizes().items():
+            use = self.recipe.parts[name].use
+            fact = f"{' and '.join(open_sizes)} of {name} ({use}) cannot be inferred from the flow"
+            self.problems.append(Problem(self.source.where(("parts", name)), fact, f"state {open_sizes[0]} = ..."))
+        for term in (term for phase in phases for term in phase.terms):
+            for node, what in ((term.node, "a loss"), (term.weight, "a weight")):
+                space = self.sizes.of(node)
+                allowed = (SCORE, SCALAR) if node is term.node else (SCALAR,)
+                if space not in allowed:
+                    wanted = " or ".join(str(item) for item in allowed)
+                    fact = f"{what} is {wanted}, this is {space}"
+                    hint = "reduce it with mean() or sum(), or use a loss such as core.l2"
+                    self.problems.append(Problem(self.source.where(term.path), fact, hint))
+
+    def _open_sizes(self) -> dict[str, list[str]]:
+        found = {}
+        for name, part in self.sized_parts().items():
+            wanted = {str(item.name) for signature in part.signatures(name).values()
+                      for port in (*signature.inputs, *signature.outputs)
+                      for item in getattr(port.space, "dims", ()) if isinstance(item, Var)}  # fmt: skip
+            missing = sorted(size for size in wanted if hasattr(part, size))
+            if missing:
+                found[name] = missing
+        return found
+
+    def sized_parts(self) -> dict[str, Part]:
+        """The parts with every size that the flow determines filled in."""
+        return {name: self._sized(part, self.signatures[name]) for name, part in self.parts.items()}
+
+    def _sized(self, part: Part, signatures: abc.Mapping[str, Signature]) -> Part:
+        found: dict[str, int] = {}
+        fields = {field.name for field in attrs.fields(type(part))}
+        for signature in signatures.values():
+            for port in (*signature.inputs, *signature.outputs):
+                for item in getattr(port.space, "dims", ()):
+                    size = self.sizes.unifier.find(item)
+                    if isinstance(item, Var) and item.name in fields and isinstance(size, int):
+                        found[item.name] = size
+        return attrs.evolve(part, **found)
+
+    def draws(self) -> dict[str, Draw]:
+        """The draws with their spaces."""
+        made = {}
+        for name, spec in self.recipe.draw.items():
+            found = self.sizes.unifier.resolve(self.draw_spaces[name])
+            space = found if isinstance(found, Space) else SCORE
+            share = float(batch_share(self.likes[name])) if name in self.likes else 1.0
+            made[name] = Draw(self.priors[name], space, share, "step" if self.recipe.together else spec.per, spec.row)
+        return made
+
+    def states(self) -> dict[str, State]:
+        """The states with their spaces."""
+        made = {}
+        for name, spec in self.recipe.state.items():
+            found = self.sizes.unifier.resolve(self.state_spaces[name])
+            made[name] = State(found if isinstance(found, Space) else SCALAR, spec.start, spec.every)
+        return made
+
+    def spaces(self, graph: Graph) -> dict[Node, Space]:
+        """The space of every node that is determined."""
+        found = {node: self.sizes.of(node) for node in graph.nodes}
+        return {node: space for node, space in found.items() if isinstance(space, Space)}
+
+
+def _data_space(spec: DataSpec, source: DataSource, field: str) -> Space:
+    resolution = spec.resolution or source.native_resolution
+    channels = spec.channels or source.native_channels
+    if field == "image":
+        return Space("image", (channels, resolution, resolution), spec.range)
+    if field == "label":
+        return Space("label", (source.classes() or Var("classes", spec.use),))
+    return Space("features", (Var(field, spec.use),))
+
+
+def _draw_space(spec: DrawSpec, prior: Prior, name: str) -> Space | Var:
+    if spec.shape is not None:
+        return Space("tensor", spec.shape)
+    if spec.row:
+        return SCORE
+    return prior.space() or Var(name, "draw")
+
+
+def _state_space(spec: StateSpec, name: str) -> Space | Var:
+    if isinstance(spec.start, tuple):
+        return Space("tensor", spec.start, batched=False)
+    return Var(name, "state")
