@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from latentkit.engine.batches import Samples
+    from latentkit.model import Model
+
 
 @attrs.frozen(kw_only=True)
 class Component(ABC):
@@ -195,10 +198,42 @@ class DataSource(Component):
 
 
 @attrs.frozen(kw_only=True)
+class Figure:
+    """One number that a metric found, and what was done for it (``n``, ``seed``, ``split``, ...; JSON values)."""
+
+    name: str
+    value: float
+    protocol: dict[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class Metric(Component):
-    """A figure from a finished model."""
+    """Figures of a finished model."""
 
     kind: ClassVar[str] = "metric"
+
+    @abstractmethod
+    def applies(self, model: Model, samples: Samples | None) -> str:
+        """Why this metric cannot be taken of this model with this data; empty where it can.
+
+        Args:
+            model: in evaluation mode.
+            samples: the recipe's images with their split, or ``None`` where there is no such data.
+        """
+
+    @abstractmethod
+    def measure(self, model: Model, samples: Samples | None, *, n: int, seed: int) -> list[Figure]:
+        """The figures. Called only where :meth:`applies` has nothing against it.
+
+        Args:
+            model: in evaluation mode.
+            samples: as for :meth:`applies`.
+            n: how many samples are drawn, or images taken, at most.
+            seed: of everything that is drawn.
+
+        Raises:
+            LatentkitError: a package is missing, or the model yields what is not finite.
+        """
 
 
 __all__ = [
@@ -206,6 +241,7 @@ __all__ = [
     "DataSource",
     "Discriminator",
     "Encoder",
+    "Figure",
     "Function",
     "Generator",
     "Loss",

@@ -48,6 +48,8 @@ def _fused(
     parameters: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], squares: list[Tensor], step: float,
     rate: float | Tensor, beta1: float, beta2: float, eps: float,
 ) -> None:  # fmt: skip
+    # On a GPU the kernel reads a rate that is a tensor as float32.
+    rate = rate.float() if isinstance(rate, Tensor) and rate.is_cuda else rate
     # The kernel wants one step counter per parameter; it reads them only.
     counter = torch.full((), float(step), dtype=torch.float32, device=parameters[0].device)
     torch._fused_adam_(

@@ -16,6 +16,7 @@ from torch import Tensor
 from latentkit.engine.plan import differentiable_ancestors, groups, plan
 from latentkit.engine.program import Outcome, Program, evaluate
 from latentkit.engine.training import Training
+from latentkit.engine.updates import trainable
 from latentkit.errors import LatentkitError, Problem, RecipeError
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
@@ -237,7 +238,7 @@ def named_gradients(
     """Part, parameter name and gradient, for all that a phase trains."""
     gradients = iter(outcome.gradients[phase.name])
     for part in phase.spec.train:
-        for name, _ in training.modules[part].named_parameters():
+        for name in trainable(training.modules[part]):
             yield part, name, next(gradients)
 
 

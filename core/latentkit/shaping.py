@@ -11,7 +11,20 @@ from torch import Tensor, nn
 
 from latentkit.interfaces import Component
 
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
+
+def weighted_layers(module: nn.Module) -> list[nn.Module]:
+    """The layers whose ``weight`` is a matrix or a kernel: linear, convolutional, embedding, whatever their class."""
+    return [
+        layer
+        for layer in module.modules()
+        if isinstance(getattr(layer, "weight", None), nn.Parameter) and layer.get_parameter("weight").ndim >= 2
+    ]
+
+
+def output_axis(layer: nn.Module) -> int:
+    """The axis of a layer's weight that counts its outputs: 1 for transposed convolutions, else 0."""
+    transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    return int(getattr(layer, "output_axis", 1 if isinstance(layer, transposed) else 0))
 
 
 @attrs.frozen(kw_only=True)
@@ -44,10 +57,9 @@ class NormalInitializer(Initializer):
 
     def initialize(self, module: nn.Module) -> None:
         """Draw the weights."""
-        for layer in module.modules():
-            if isinstance(layer, _LAYERS):
-                nn.init.normal_(layer.weight, 0.0, self.std)
-                _zero_bias(layer)
+        for layer in weighted_layers(module):
+            nn.init.normal_(layer.get_parameter("weight"), 0.0, self.std)
+            _zero_bias(layer)
 
 
 @attrs.frozen(kw_only=True)
@@ -58,15 +70,14 @@ class OrthogonalInitializer(Initializer):
 
     def initialize(self, module: nn.Module) -> None:
         """Draw the weights."""
-        for layer in module.modules():
-            if isinstance(layer, _LAYERS):
-                nn.init.orthogonal_(layer.weight, self.gain)
-                _zero_bias(layer)
+        for layer in weighted_layers(module):
+            nn.init.orthogonal_(layer.get_parameter("weight"), self.gain)
+            _zero_bias(layer)
 
 
 def _zero_bias(layer: nn.Module) -> None:
     bias = getattr(layer, "bias", None)
-    if bias is not None:
+    if isinstance(bias, nn.Parameter):
         nn.init.zeros_(bias)
 
 

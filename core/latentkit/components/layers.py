@@ -56,6 +56,9 @@ class SameConvTranspose2d(nn.Module):
     Kernel and bias start at N(0, deviation^2) and 0. ``b inputs h w -> b outputs 2h 2w``.
     """
 
+    output_axis = 1
+    """Of the weight, whose layout is that of torch's transposed convolutions."""
+
     def __init__(self, inputs: int, outputs: int, kernel: int, deviation: float = 0.02) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(inputs, outputs, kernel, kernel) * deviation)

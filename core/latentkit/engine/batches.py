@@ -5,6 +5,9 @@ The order is a function of (seed, source, epoch), a flip of (seed, source, epoch
 
 from __future__ import annotations
 
+import math
+from collections import abc
+
 import attrs
 import numpy as np
 import torch
@@ -25,16 +28,25 @@ class Samples:
     table: Table
     training: np.ndarray
     held_out: np.ndarray
+    classes: int | None = None
+
+    def array(self, field: str) -> np.ndarray:
+        """A field of the table, class numbers as one-hot rows, float32."""
+        array = self.table.fields[field]
+        if field != "label" or array.dtype.kind not in "iu" or array.ndim != 1:
+            return array
+        rows: np.ndarray = np.eye(self.classes or int(array.max()) + 1, dtype=np.float32)[array]
+        return rows
 
     def field(self, value: str, indices: np.ndarray, dtype: torch.dtype) -> Tensor:
         """A value (by its name in the recipe) of these samples, images scaled to the recipe's range."""
         field = self.spec.gives[value]
-        array = np.require(self.table.fields[field][indices], requirements=["C", "W"])
+        array = np.require(self.array(field)[indices], requirements=["C", "W"])
         return scaled(torch.from_numpy(array), self.spec, field, dtype)
 
 
 def scaled(tensor: Tensor, spec: DataSpec, field: str, dtype: torch.dtype) -> Tensor:
-    """uint8 images to the value range, labels to one-hot rows, the rest as it is."""
+    """uint8 images to the value range, other real numbers to ``dtype``, the rest as it is."""
     if field == "image":
         low, high = spec.range
         image = tensor.to(dtype).div_(255)
@@ -51,7 +63,7 @@ def open_samples(name: str, spec: DataSpec, source: DataSource) -> Samples:
     resolution, channels = spec.resolution or source.native_resolution, spec.channels or source.native_channels
     table = source.open(resolution, channels)
     training, held_out = split(len(table), spec.split)
-    return Samples(name, spec, table, training, held_out)
+    return Samples(name, spec, table, training, held_out, source.classes())
 
 
 def split(count: int, rule: object) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +85,7 @@ def split(count: int, rule: object) -> tuple[np.ndarray, np.ndarray]:
         if not 0 <= low < high <= count:
             raise DataError(f"split = [{low}, {high}] does not fit {count} samples")
         chosen, rest = order[low:high], np.concatenate([order[:low], order[high:]])
-    elif isinstance(rule, dict) and set(rule) == {"seed", "train"} and type(rule["seed"]) is int:
+    elif isinstance(rule, dict) and _is_permutation(rule):
         order = np.random.RandomState(rule["seed"]).permutation(count)
         wanted = rule["train"]
         cut = wanted if isinstance(wanted, int) else round(count * float(wanted))
@@ -86,6 +98,13 @@ def split(count: int, rule: object) -> tuple[np.ndarray, np.ndarray]:
     if not len(chosen):
         raise DataError(f"split = {rule!r} leaves nothing to train on of {count} samples")
     return chosen, rest
+
+
+def _is_permutation(rule: abc.Mapping[str, object]) -> bool:
+    seed, train = rule.get("seed"), rule.get("train")
+    seeded = type(seed) is int and 0 <= seed < 2**32
+    counted = type(train) is int or (type(train) is float and math.isfinite(train))
+    return set(rule) == {"seed", "train"} and seeded and counted
 
 
 class Batches:
@@ -112,9 +131,7 @@ class Batches:
         self.flips = torch.empty(0)
 
     def _resident(self, field: str) -> Tensor:
-        array = self.samples.table.fields[field]
-        if field == "label" and array.dtype.kind in "iu" and array.ndim == 1:
-            array = np.eye(int(array.max()) + 1, dtype=np.float32)[array]
+        array = self.samples.array(field)
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
 
     def at(self, position: int) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from latentkit.engine.operations import OPERATIONS
 from latentkit.engine.plan import Plan, is_one
+from latentkit.engine.updates import trainable
 from latentkit.interfaces import Part
 from latentkit.spaces import Space
 from latentkit.wiring.graph import Node
@@ -73,7 +74,8 @@ class Program:
             if node.op != "source"
         ]  # fmt: skip
         self.parameters = {
-            phase.name: [p for part in phase.spec.train for p in modules[part].parameters()] for phase in plan.phases
+            phase.name: [p for part in phase.spec.train for p in trainable(modules[part]).values()]
+            for phase in plan.phases
         }
 
     def __call__(self, values: Values) -> Outcome:

@@ -11,11 +11,9 @@ from latentkit.errors import LatentkitError, Problem, RecipeError
 from latentkit.interfaces import Part
 from latentkit.recipe.schema import PartSpec
 from latentkit.registry.manager import Registry
-from latentkit.shaping import Constraint, Initializer
+from latentkit.shaping import Constraint, Initializer, output_axis, weighted_layers
 from latentkit.wiring.components import Components
 from latentkit.wiring.wiring import Wiring
-
-_NORMALISED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Embedding)
 
 
 class System(nn.Module):
@@ -68,11 +66,11 @@ class System(nn.Module):
         return module
 
     def _normalise(self, module: nn.Module) -> None:
-        layers = [inner for inner in module.modules() if isinstance(inner, _NORMALISED)]
+        layers = weighted_layers(module)
         if not layers:
-            raise LatentkitError("spectral_norm = true, but the part has no linear, convolutional or embedding layer")
+            raise LatentkitError("spectral_norm = true, but the part has no linear, convolutional or embedding layer to normalise")
         for layer in layers:
-            parametrizations.spectral_norm(layer)
+            parametrizations.spectral_norm(layer, dim=output_axis(layer))
 
     def train(self, mode: bool = True) -> System:
         """Training mode for all parts but the frozen ones."""

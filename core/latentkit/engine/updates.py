@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latentkit.errors import LatentkitError
 from latentkit.optimizers import Optimizer, Slots, same_layout
 
 
@@ -21,15 +22,23 @@ def multipliers(module: nn.Module) -> dict[str, float]:
     return found
 
 
+def trainable(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters of a part that may be trained, by name."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
 class Slot:
     """State of one optimizer for one part: step counts and tensors per parameter."""
 
     def __init__(self, optimizer: Optimizer, module: nn.Module) -> None:
         self.optimizer = optimizer
-        named = dict(module.named_parameters())
+        named = trainable(module)
+        gaps = [name for name, p in named.items() if torch.empty_like(p).stride() != p.stride()]
+        if gaps:
+            raise LatentkitError(f"parameter {gaps[0]} has gaps in memory; make it contiguous when the part is built")
         factors = multipliers(module) if optimizer.equalized else {}
         self.names = list(named)
-        self.parameters: list[Tensor] = list(named.values())
+        self.parameters = list(named.values())
         self.factors = [factors.get(name, 1.0) for name in self.names]
         self.steps = [0] * len(self.names)
         self.slots: Slots = {

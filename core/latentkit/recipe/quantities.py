@@ -91,6 +91,7 @@ def read_quantity(value: object, *, formula: bool = True) -> Quantity:
         ValueError: what was expected and what was found.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
+        _number(value, "value")
         return Constant(value)
     if isinstance(value, str) and formula:
         return Formula(value)
@@ -149,7 +150,8 @@ def _only(table: dict[str, object], known: set[str]) -> None:
 
 def _number(value: object, key: str) -> type:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"'{key}' must be a finite number, found {value!r}")
+        what = "expected" if key == "value" else f"'{key}' must be"
+        raise ValueError(f"{what} a finite number, found {value!r}")
     return type(value)
 
 

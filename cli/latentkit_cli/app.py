@@ -1,0 +1,82 @@
+"""The entry: the commands by name, and what the exit status says (0 done, 2 the user's input is wrong, 1 the rest).
+
+Nothing here or at the top of a command's module imports torch, so that help and lists appear at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import abc
+from typing import Annotated
+
+import typer
+
+from latentkit.errors import LatentkitError
+from latentkit_cli.checking import check, explain
+from latentkit_cli.composing import compose
+from latentkit_cli.evaluating import evaluate
+from latentkit_cli.listing import components, plugins, recipes
+from latentkit_cli.output import fail, fail_unexpectedly
+from latentkit_cli.showing import show
+from latentkit_cli.using import encode, interpolate, reconstruct, sample
+
+COMMANDS: dict[str, abc.Callable[..., None]] = {
+    "compose": compose, "check": check, "explain": explain,
+    "list": components, "show": show, "recipes": recipes, "plugins": plugins,
+    "sample": sample, "reconstruct": reconstruct, "encode": encode, "interpolate": interpolate, "eval": evaluate,
+}  # fmt: skip
+
+
+def main(arguments: abc.Sequence[str] | None = None) -> int:
+    """Run one command line; ``sys.argv`` by default. Returns the exit status."""
+    # libgomp reads this when torch is imported. Left alone, its threads spin while they wait for each other, which
+    # on a machine with another busy process can make a step many times slower.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    command = typer.main.get_command(_app())
+    try:
+        command.main(args=None if arguments is None else list(arguments), prog_name="latentkit")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except LatentkitError as error:
+        return fail(error)
+    except Exception as error:
+        return fail_unexpectedly(error)
+    return 0
+
+
+def _app() -> typer.Typer:
+    # Help by rich takes twice as long to appear as all the rest of `latentkit --help`.
+    app = typer.Typer(
+        add_completion=False, no_args_is_help=True, rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )  # fmt: skip
+    app.callback()(_latentkit)
+    for name, function in COMMANDS.items():
+        app.command(name)(function)
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from latentkit.registry.manager import default_registry
+
+        typer.echo(f"latentkit {default_registry().plugins['core'].version}")
+        raise typer.Exit
+
+
+def _latentkit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Latent-space generative models from recipes: GANs that encode, autoencoders that generate.
+
+    A RECIPE is the name of a shipped one (see `latentkit recipes`) or the path of a .toml file. A RUN is the folder
+    that `latentkit compose` makes.
+
+    \b
+    Start here:
+      latentkit recipes              what can be trained
+      latentkit compose ogan         train it; ends with pictures
+      latentkit COMMAND --help       what a command takes, with an example
+    """

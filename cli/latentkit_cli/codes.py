@@ -1,0 +1,52 @@
+"""Files of latent codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import abc
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from latentkit.errors import LatentkitError
+from latentkit.runs.files import write_atomically
+
+Codes = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+def write_codes(path: Path, codes: Codes, files: abc.Sequence[str]) -> None:
+    """Write ``codes`` [n, ...] and the picture that each is of, in the format of the file's suffix.
+
+    Raises:
+        LatentkitError: another suffix than .npz, .safetensors or .csv.
+        RunError: the file cannot be written.
+    """
+    known = {".npz": _npz, ".safetensors": _safetensors, ".csv": _csv}
+    encode = known.get(path.suffix.lower())
+    if encode is None:
+        raise LatentkitError(f"--out {path}: expected a name ending in {', '.join(known)}")
+    content = encode(codes, files)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+
+
+def _npz(codes: Codes, files: abc.Sequence[str]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, codes=codes, files=np.array(files, np.str_))
+    return buffer.getvalue()
+
+
+def _safetensors(codes: Codes, files: abc.Sequence[str]) -> bytes:
+    return bytes(save({"codes": np.ascontiguousarray(codes)}, {"files": json.dumps(list(files))}))
+
+
+def _csv(codes: Codes, files: abc.Sequence[str]) -> bytes:
+    flat = codes.reshape(len(codes), -1)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["file", *(f"code{index}" for index in range(flat.shape[1]))])
+    writer.writerows([file, *map(str, code)] for file, code in zip(files, flat, strict=True))
+    return text.getvalue().encode()

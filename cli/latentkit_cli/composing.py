@@ -1,0 +1,145 @@
+"""``compose``: assemble, prove, train, and say what was made."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from latentkit_cli.options import AsJson, Assignments, overrides
+from latentkit_cli.output import emit, heading, near, rows, say
+
+if TYPE_CHECKING:
+    from latentkit import Run
+    from latentkit.settings import Precision
+    from latentkit_cli.progress import Position
+
+INTERRUPTED = 130
+"""As shells report a process that Ctrl-C ended."""
+
+Recipe = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE", show_default=False,
+        help="A shipped recipe's name, or a .toml file. May be left out with --resume.",
+    ),
+]  # fmt: skip
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="DIR", help="The run folder; new, or empty.  [default: runs/RECIPE-NN]"),
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", "-n", metavar="N", min=1, help="Training steps in all.  [default: the recipe's]")
+]
+RunSeed = Annotated[int | None, typer.Option("--seed", metavar="N", help="The run's seed.  [default: the recipe's]")]
+RunDevice = Annotated[str | None, typer.Option("--device", metavar="D", help="cpu, cuda, cuda:1, ...  [default: cpu]")]
+RunPrecision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", metavar="P",
+        help="float32; medium (coarser float32 matrix products, faster on many CPUs); bfloat16 (autocast); float64. "
+        " [default: float32]",
+    ),
+]  # fmt: skip
+ChannelsLast = Annotated[
+    bool, typer.Option("--channels-last", help="Channels-last memory layout; often faster with convolutions.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out where its last checkpoint is.")]
+
+
+def compose(
+    recipe: Recipe = None,
+    out: Out = None,
+    steps: Steps = None,
+    assignments: Assignments = None,
+    seed: RunSeed = None,
+    device: RunDevice = None,
+    precision: RunPrecision = None,
+    channels_last: ChannelsLast = False,
+    resume: Resume = False,
+    as_json: AsJson = False,
+) -> None:
+    """Assemble a recipe, prove that it is sound, train it, and write the run folder.
+
+    The folder has the weights, the complete recipe, figures, and pictures of samples and reconstructions.
+
+    \b
+    Example:
+      latentkit compose ogan
+      latentkit compose alae-mlp --out runs/a --steps 500 --set train.batch=32
+      latentkit compose alae-mlp --set data.use=idx --set data.images=train-images-idx3-ubyte.gz
+      latentkit compose --out runs/a --steps 1000 --resume
+    """
+    overlay = overrides(assignments)
+    from latentkit import train
+    from latentkit_cli.progress import Position, watching
+
+    position = Position()
+    try:
+        with watching(quiet=as_json) as (observers, tell):
+            run = train(
+                recipe, out, steps=steps, overrides=overlay, seed=seed, resume=resume, device=device,
+                precision=cast("Precision | None", precision), channels_last=channels_last or None,
+                observers=[position, *observers], say=tell,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        say(_interruption(position))
+        raise typer.Exit(INTERRUPTED) from None
+    emit(_result(run)) if as_json else typer.echo(_report(run))
+
+
+def _interruption(position: Position) -> str:
+    if position.path is None:
+        return "\ninterrupted before the first step"
+    folder = shlex.quote(near(position.path))
+    if position.saved is None:
+        return f"\ninterrupted at step {position.step}, before the first checkpoint; what was trained is lost"
+    return (
+        f"\ninterrupted at step {position.step}; the checkpoint of step {position.saved} is on disk. Continue with:\n"
+        f"  latentkit compose --out {folder} --resume"
+    )
+
+
+def _made(run: Run) -> dict[str, Path]:
+    step = f"{run.model.step:08d}.png"
+    files = {
+        "weights": run.path / "model.safetensors",
+        "samples": run.path / "samples" / step,
+        "reconstructions": run.path / "reconstructions" / step,
+        "figures": run.path / "metrics.jsonl",
+        "card": run.path / "card.md",
+    }
+    return {what: file for what, file in files.items() if file.is_file()}
+
+
+def _result(run: Run) -> dict[str, object]:
+    readings = [record for record in run.metrics if "evaluation" not in record]
+    last = {key: value for key, value in readings[-1].items() if key not in ("step", "images")} if readings else {}
+    return {
+        "run": str(run.path), "name": run.model.name, "step": run.model.step, "images": run.model.images,
+        "seconds": round(run.seconds, 3), "files": {what: str(file) for what, file in _made(run).items()},
+        "last": last,
+    }  # fmt: skip
+
+
+def _report(run: Run) -> str:
+    minutes, seconds = divmod(round(run.seconds), 60)
+    took = f"{minutes} min {seconds} s" if minutes else f"{run.seconds:.1f} s"
+    trained = f"trained in {took}" if run.seconds else "nothing left to train"
+    where = shlex.quote(near(run.path))
+    title = heading(f"{run.model.name}: {run.model.step:,} steps, {run.model.images:,} images; {trained}")
+    made = rows([("run", near(run.path)), *[(what, near(file)) for what, file in _made(run).items()]])
+    return f"{title}\n{made}\n\nNext:\n{rows(_next(run, where))}"
+
+
+def _next(run: Run, where: str) -> list[tuple[str, str]]:
+    roles = run.model.roles
+    commands = [
+        ("sample", f"latentkit sample {where} -n 64 --seed 1", "more samples"),
+        ("decode", f"latentkit interpolate {where} 1 2", "the way from one draw to another"),
+        ("reconstruct", f"latentkit reconstruct {where} PICTURES", "your own pictures, or a folder of them"),
+        ("encode", f"latentkit eval {where}", "figures"),
+    ]
+    return [(command, what) for role, command, what in commands if role in roles]

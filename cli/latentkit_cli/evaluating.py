@@ -1,0 +1,67 @@
+"""``eval``: figures of a finished run."""
+
+from __future__ import annotations
+
+from collections import abc
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from latentkit_cli.options import AsJson, Device, RunPath, Seed
+from latentkit_cli.output import emit, heading, near, rows
+
+if TYPE_CHECKING:
+    from latentkit.evaluation.evaluate import Choice, Result
+
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", metavar="NAME", show_default=False,
+        help="One of `latentkit list metric`; may be repeated.  [default: all]",
+    ),
+]  # fmt: skip
+BothWeights = Annotated[
+    str,
+    typer.Option("--weights", metavar="average|raw|both", help="Which weights, where the recipe averages them."),
+]
+Count = Annotated[int, typer.Option("-n", metavar="N", min=1, help="Draws, or held-out images, at most.")]
+
+
+def evaluate(
+    run: RunPath,
+    metrics: Metrics = None,
+    weights: BothWeights = "both",
+    count: Count = 2000,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Take the figures of a run, and add them to its metrics.jsonl with the way they were taken.
+
+    \b
+    Example:
+      latentkit eval runs/ogan-01
+      latentkit eval runs/ogan-01 --metric latent-reconstruction --weights raw -n 500
+    """
+    from latentkit import evaluate as measured
+
+    results = measured(run, metrics or None, weights=cast("Choice", weights), n=count, seed=seed, device=device)
+    if as_json:
+        emit([result.record() for result in results])
+        return
+    typer.echo("\n\n".join(_section(of, list(group)) for of, group in groupby(results, key=lambda item: item.weights)))
+    if run.is_dir() and any(result.value is not None for result in results):
+        typer.echo(f"\nAdded to {near(run / 'metrics.jsonl')}")
+
+
+def _section(weights: str, results: abc.Sequence[Result]) -> str:
+    named = {"average": "averaged weights", "raw": "raw weights"}.get(weights, weights)
+    title = heading(f"{named}, step {results[0].step:,}")
+    figures = [(item.name, f"{item.value:.4g}", _protocol(item)) for item in results if item.value is not None]
+    missing = [(item.name, f"none: {item.reason}") for item in results if item.value is None]
+    return "\n".join(filter(None, [title, rows(figures), rows(missing)]))
+
+
+def _protocol(result: Result) -> str:
+    return ", ".join(f"{key} {value}" for key, value in result.protocol.items())

@@ -1,0 +1,64 @@
+"""Pictures of the user's, as a model reads them."""
+
+from __future__ import annotations
+
+from collections import abc
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from latentkit import Model
+from latentkit.data.images import fit
+from latentkit.engine.batches import scaled
+from latentkit.errors import DataError, LatentkitError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""Of files that are taken from a folder; a file that is named may have any."""
+NAMED = 8
+
+
+def read_images(model: Model, paths: abc.Sequence[Path]) -> tuple[Tensor, list[str]]:
+    """Pictures cropped to a square, resized and scaled to the model's: [n, c, h, w], and their files.
+
+    Raises:
+        DataError: missing or unreadable files, all named; a folder without pictures.
+        LatentkitError: the model has no images.
+    """
+    space = model.image_space
+    channels, height, width = (int(size) for size in space.dims if isinstance(size, int))
+    if height != width:
+        raise LatentkitError(f"'{model.name}' has images of {height} x {width}; only square ones are read from files")
+    files = _files(paths)
+    pixels, broken = [], []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                pixels.append(fit(image, height, channels))
+        except Exception:  # Pillow's decoders raise many kinds for damaged files
+            broken.append(file)
+    if broken:
+        raise DataError(f"no picture that can be read: {_listed(broken)}")
+    spec = model.data
+    assert spec is not None, "a model with an image space has a data source"
+    return scaled(torch.from_numpy(np.stack(pixels)), spec, "image", model.dtype).to(model.device), [*map(str, files)]
+
+
+def _files(paths: abc.Sequence[Path]) -> list[Path]:
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise DataError(f"no such file or folder: {_listed(missing)}")
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise DataError(f"{path}: a folder without pictures ({', '.join(SUFFIXES)})")
+        found += inside
+    return found
+
+
+def _listed(paths: abc.Sequence[Path]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(map(str, paths[:NAMED])) + more

@@ -1,0 +1,95 @@
+"""What goes to the terminal: results to standard output; errors and notes to standard error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+import traceback
+from collections import abc
+from pathlib import Path
+
+import typer
+
+from latentkit.errors import LatentkitError, RecipeError
+
+ISSUES = "This is a bug in latentkit or in a plugin: please report it with the lines above and the command."
+
+
+def say(message: str) -> None:
+    """Tell something that is not the result."""
+    typer.echo(message, err=True)
+
+
+def emit(value: object) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def heading(text: str) -> str:
+    """Text that stands out on a terminal."""
+    return typer.style(text, bold=True)
+
+
+def near(path: Path) -> str:
+    """A path as a user would type it from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def rows(table: abc.Sequence[abc.Sequence[str]], indent: str = "  ", widths: abc.Sequence[int] = ()) -> str:
+    """Aligned columns; the last one wraps at the width of the terminal. ``widths`` are the least ones."""
+    if not table:
+        return ""
+    columns = [max(len(row[index]) for row in table) for index in range(len(table[0]) - 1)]
+    columns = [max(pair) for pair in zip(columns, [*widths, *[0] * len(columns)], strict=False)]
+    lead = len(indent) + sum(columns) + 2 * len(columns)
+    room = max(terminal_width() - lead, 30)
+    lines = []
+    for *cells, last in table:
+        start = indent + "".join(f"{cell:<{width}}  " for cell, width in zip(cells, columns, strict=True))
+        wrapped = textwrap.wrap(last, room, break_long_words=False, break_on_hyphens=False) or [""]
+        lines += [f"{start}{wrapped[0]}".rstrip(), *(" " * lead + line for line in wrapped[1:])]
+    return "\n".join(lines)
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, at most 120."""
+    return min(shutil.get_terminal_size((100, 24)).columns, 120)
+
+
+def fail(error: LatentkitError) -> int:
+    """Say what is wrong with the input; returns the exit status."""
+    problems = error.problems if isinstance(error, RecipeError) else ()
+    text = str(error)
+    if len(problems) > 1:
+        text = f"{len(problems)} problems\n" + textwrap.indent("\n".join(map(str, problems)), "  ")
+    _error(text)
+    return 2
+
+
+def fail_unexpectedly(error: Exception) -> int:
+    """Say what happened that is nobody's mistake, or a bug; returns the exit status."""
+    known = _circumstance(error)
+    if known:
+        _error(known)
+    else:
+        traceback.print_exception(error)
+        _error(ISSUES)
+    return 1
+
+
+def _circumstance(error: Exception) -> str:
+    text = str(error).partition("\n")[0]
+    if isinstance(error, OSError):
+        return text
+    # Torch has its own type for this on accelerators, and a plain RuntimeError on the CPU.
+    exhausted = isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)
+    if exhausted or isinstance(error, MemoryError):
+        return f"out of memory; a smaller batch needs less (--set train.batch=...)\n  {text}"
+    return ""
+
+
+def _error(text: str) -> None:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(text, err=True)

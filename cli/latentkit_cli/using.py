@@ -1,0 +1,162 @@
+"""``sample``, ``reconstruct``, ``encode``, ``interpolate``: a trained model at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from latentkit_cli.options import AsJson, Device, Images, RunPath, Seed, Weights
+from latentkit_cli.output import emit, near
+
+if TYPE_CHECKING:
+    from latentkit import Model
+    from latentkit.runs.loading import Weights as WeightsChoice
+
+Count = Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many.")]
+Picture = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="The picture.  [default: RUN-COMMAND.png here]")
+]
+CodeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE",
+        help="FILE.npz, .safetensors or .csv.  [default: RUN-codes.npz here; with --json none]",
+    ),
+]  # fmt: skip
+End = Annotated[str, typer.Argument(metavar="A", help="An image file, or a number: the draw of this seed.")]
+OtherEnd = Annotated[str, typer.Argument(metavar="B", help="Likewise.")]
+PathSteps = Annotated[int, typer.Option("--steps", metavar="N", min=2, help="Images, both ends included.")]
+Spherical = Annotated[bool, typer.Option("--spherical", help="Along the arc between the codes, not straight.")]
+
+
+def sample(
+    run: RunPath,
+    count: Count = 64,
+    seed: Seed = 0,
+    out: Picture = None,
+    weights: Weights = "average",
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Draw samples from a run and write them as one picture.
+
+    \b
+    Example:
+      latentkit sample runs/ogan-01 -n 64 --seed 1 --out samples.png
+    """
+    model = _loaded(run, weights, device)
+    from latentkit import pictures
+    from latentkit.runs.observing import as_array, value_range
+
+    images = model.sample(count, seed)
+    file = out or _default(run, "samples.png")
+    pictures.save_png(pictures.grid(as_array(images), value_range(model)), file)
+    _wrote(file, as_json, n=count, seed=seed, step=model.step)
+
+
+def reconstruct(
+    run: RunPath,
+    images: Images,
+    out: Picture = None,
+    weights: Weights = "average",
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Write your images, each above the model's reconstruction of it, as one picture.
+
+    Images are cropped to their central square and resized to the model's resolution.
+
+    \b
+    Example:
+      latentkit reconstruct runs/ogan-01 photo.jpg scans/ --out pairs.png
+    """
+    model = _loaded(run, weights, device)
+    from latentkit import pictures
+    from latentkit.runs.observing import as_array, value_range
+    from latentkit_cli.images import read_images
+
+    originals, files = read_images(model, images)
+    rebuilt = model.reconstruct(originals)
+    error = float((rebuilt - originals).square().mean())
+    file = out or _default(run, "reconstructions.png")
+    pictures.save_png(pictures.pairs(as_array(originals), as_array(rebuilt), value_range(model)), file)
+    _wrote(file, as_json, n=len(files), images=files, mean_squared_error=error)
+
+
+def encode(
+    run: RunPath,
+    images: Images,
+    out: CodeFile = None,
+    weights: Weights = "average",
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Write the latent codes of your images: `codes` [n, ...] and `files`, one name per code.
+
+    \b
+    Example:
+      latentkit encode runs/ogan-01 scans/ --out codes.npz
+      latentkit encode runs/ogan-01 photo.jpg --json
+    """
+    model = _loaded(run, weights, device)
+    from latentkit.runs.observing import as_array
+    from latentkit_cli.codes import write_codes
+    from latentkit_cli.images import read_images
+
+    pixels, files = read_images(model, images)
+    codes = as_array(model.encode(pixels))
+    if as_json and out is None:
+        emit([{"file": name, "code": code.tolist()} for name, code in zip(files, codes, strict=True)])
+        return
+    file = out or _default(run, "codes.npz")
+    write_codes(file, codes, files)
+    _wrote(file, as_json, n=len(files), shape=list(codes.shape), images=files)
+
+
+def interpolate(
+    run: RunPath,
+    start: End,
+    end: OtherEnd,
+    steps: PathSteps = 9,
+    spherical: Spherical = False,
+    out: Picture = None,
+    weights: Weights = "average",
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Write the way from A to B in latent space as one strip of images.
+
+    \b
+    Example:
+      latentkit interpolate runs/ogan-01 1 2
+      latentkit interpolate runs/ogan-01 ann.jpg ben.jpg --steps 7 --spherical
+    """
+    model = _loaded(run, weights, device)
+    from latentkit import pictures
+    from latentkit.runs.observing import as_array, value_range
+    from latentkit_cli.ends import code_of
+
+    a, b = code_of(model, start), code_of(model, end)
+    images = model.interpolate(a, b, steps, "spherical" if spherical else "linear")
+    file = out or _default(run, "interpolation.png")
+    pictures.save_png(pictures.strip(as_array(images[0]), range=value_range(model)), file)
+    _wrote(file, as_json, ends=[start, end], steps=steps)
+
+
+def _loaded(run: Path, weights: str, device: str) -> Model:
+    from latentkit import load
+    from latentkit.settings import Settings
+
+    return load(run, cast("WeightsChoice", weights), str(Settings(device=device).torch_device()))
+
+
+def _default(run: Path, what: str) -> Path:
+    """``RUN-what`` in the folder where the command was given."""
+    place = run.resolve()
+    return Path(f"{place.name if place.is_dir() else place.parent.name}-{what}")
+
+
+def _wrote(file: Path, as_json: bool, **facts: object) -> None:
+    emit({"file": str(file), **facts}) if as_json else typer.echo(f"wrote {near(file)}")

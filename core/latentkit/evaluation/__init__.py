@@ -1,0 +1,1 @@
+"""Figures of finished models: metrics, and their application to a run."""

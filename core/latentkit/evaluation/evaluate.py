@@ -1,0 +1,150 @@
+"""Metrics of a run, or of a model in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import abc
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from latentkit.engine.batches import Samples
+from latentkit.errors import DataError, LatentkitError, RunError
+from latentkit.evaluation.subjects import NO_DATA, samples_of
+from latentkit.interfaces import Metric
+from latentkit.model import Model
+from latentkit.registry.manager import Registry, default_registry
+from latentkit.runs.folder import Folder
+from latentkit.runs.loading import load
+
+Choice = Literal["average", "raw", "both"]
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """A figure of a model, or the reason why a metric has none."""
+
+    name: str
+    """Of the figure; of the metric where there is no figure."""
+    value: float | None
+    weights: str
+    """``average``, ``raw``, or ``given`` for a model in memory."""
+    step: int
+    protocol: dict[str, object] = attrs.field(factory=dict)
+    reason: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """The line of ``metrics.jsonl``."""
+        line = {"evaluation": self.name, "value": self.value, "weights": self.weights, "step": self.step}
+        return {**line, "protocol": self.protocol, **({"reason": self.reason} if self.reason else {})}
+
+
+def evaluate(
+    run: str | Path | Model,
+    metrics: abc.Sequence[str] | None = None,
+    *,
+    weights: Choice = "both",
+    n: int = 2000,
+    seed: int = 0,
+    device: str = "cpu",
+    registry: Registry | None = None,
+) -> list[Result]:
+    """Take metrics of a run and append the figures to its ``metrics.jsonl``.
+
+    Args:
+        run: a run folder, a ``model.safetensors``, or a model in memory (for which nothing is written).
+        metrics: their names; all that are registered by default.
+        weights: the averaged ones, the raw ones, or both where the recipe averages; no choice for a model in memory.
+        n: how many samples are drawn, or held-out images taken, at most.
+        seed: of the draws.
+        device: where a run is loaded to.
+        registry: where metrics are found.
+
+    Returns:
+        Figures, and a result with a reason for each metric that does not apply. Where metrics were not named, one
+        that fails with a LatentkitError (a package is missing) is such a result too.
+
+    Raises:
+        RegistryError: no such metric.
+        RunError: not a run, damaged, or ``metrics.jsonl`` cannot be written.
+        LatentkitError: ``n`` is below 1.
+    """
+    registry = registry or default_registry()
+    if n < 1:
+        raise LatentkitError(f"n: expected 1 or more, found {n}")
+    chosen = _metrics(metrics, registry)
+    results: list[Result] = []
+    samples: Samples | None = None
+    fault: str | None = None
+    for number, (label, model) in enumerate(_models(run, weights, device, registry)):
+        if number == 0:
+            samples, fault = _opened(model)
+        for name, metric in chosen.items():
+            results += _measured(model, label, name, metric, samples, fault, n, seed, metrics is not None)
+    if not isinstance(run, Model) and Path(run).is_dir():
+        _append(Folder(Path(run)), [result for result in results if result.value is not None])
+    return results
+
+
+def _metrics(names: abc.Sequence[str] | None, registry: Registry) -> dict[str, Metric]:
+    if names is None:
+        names = [entry.name.removeprefix("core.") for entry in registry.of_kind("metric")]
+    return {name: registry.load(name, ("metric",))() for name in dict.fromkeys(names)}
+
+
+def _models(
+    run: str | Path | Model, weights: Choice, device: str, registry: Registry
+) -> abc.Iterator[tuple[str, Model]]:
+    if weights not in ("average", "raw", "both"):
+        raise RunError(f"weights: expected 'average', 'raw' or 'both', found {weights!r}")
+    if isinstance(run, Model):
+        yield "given", run
+        return
+    inference = load(run, "average", device, registry)
+    averaged = bool(inference.wiring.recipe.average)
+    if weights != "raw" or not averaged:
+        yield ("average" if averaged else "raw"), inference
+    if averaged and (weights == "raw" or (weights == "both" and Path(run).is_dir())):
+        yield "raw", load(run, "raw", device, registry)
+
+
+def _opened(model: Model) -> tuple[Samples | None, str | None]:
+    try:
+        return samples_of(model), None
+    except DataError as error:
+        return None, str(error)
+
+
+def _measured(
+    model: Model, weights: str, name: str, metric: Metric, samples: Samples | None, fault: str | None, n: int,
+    seed: int, named: bool,
+) -> list[Result]:  # fmt: skip
+    def none(reason: str, of: str = name) -> Result:
+        return Result(name=of, value=None, weights=weights, step=model.step, reason=reason)
+
+    reason = metric.applies(model, samples)
+    if reason:
+        return [none(fault if fault and reason == NO_DATA else reason)]
+    try:
+        figures = metric.measure(model, samples, n=n, seed=seed)
+    except LatentkitError as error:
+        if named:
+            raise
+        return [none(str(error))]
+    return [
+        Result(name=figure.name, value=figure.value, weights=weights, step=model.step, protocol=figure.protocol)
+        if math.isfinite(figure.value)
+        else none("is not finite", figure.name)
+        for figure in figures
+    ]
+
+
+def _append(folder: Folder, results: abc.Sequence[Result]) -> None:
+    lines = "".join(json.dumps(result.record()) + "\n" for result in results)
+    try:
+        with folder.metrics.open("a", encoding="utf-8") as file:
+            file.write(lines)
+    except OSError as error:
+        raise RunError(f"{folder.metrics}: cannot be written ({error.strerror})") from None
