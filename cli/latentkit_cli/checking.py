@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,16 +14,17 @@ if TYPE_CHECKING:
     from latentkit import Report
 
 Mermaid = Annotated[bool, typer.Option("--mermaid", help="A flow chart in Mermaid's language instead of text.")]
-Diff = Annotated[bool, typer.Option("--diff", help="Only what differs from the recipe that this one extends.")]
-Against = Annotated[
-    str | None, typer.Option("--against", metavar="RECIPE", help="Only what differs from this recipe.")
+Diff = Annotated[
+    bool, typer.Option("--diff", help="Only what differs from the recipe that this one extends, or what --set changes.")
 ]
+Against = Annotated[str | None, typer.Option("--against", metavar="RECIPE", help="Only what differs from this recipe.")]
 
 
 def check(recipe: RecipeName, assignments: Assignments = None, as_json: AsJson = False) -> None:
-    """Prove that a recipe is sound: names, sizes, value ranges, and where gradients go. Reads no data.
+    """Prove that a recipe is sound, without data.
 
-    Exits with 2 where it is not, and says all that is wrong, each with its place.
+    Names, sizes and value ranges fit, and gradients go where the recipe says. Where they do not, all that is wrong
+    is told, each with its place, and the exit status is 2.
 
     \b
     Example:
@@ -62,7 +62,9 @@ def explain(
     diff: Diff = False,
     against: Against = None,
 ) -> None:
-    """Say what a recipe does: its objectives as equations, who trains what, shapes, parameter counts.
+    """Say what a recipe does.
+
+    Its objectives as equations, who trains what in which phase, the shapes along every edge, parameter counts.
 
     \b
     Example:
@@ -73,20 +75,9 @@ def explain(
     """
     if diff and against is not None:
         raise LatentkitError("--diff is against what the recipe extends, --against NAME against another; give one")
+    if mermaid and (diff or against is not None):
+        raise LatentkitError("--mermaid draws one recipe; leave it out, or leave out --diff and --against")
     overlay = overrides(assignments)
     from latentkit import explain as told
 
-    typer.echo(told(recipe, overlay, against=_parent(recipe) if diff else against, mermaid=mermaid))
-
-
-def _parent(recipe: str) -> str:
-    """The name or path of what a recipe extends."""
-    from latentkit.recipe.source import read
-    from latentkit.registry.manager import default_registry
-
-    shipped = default_registry().recipes
-    extended = read(recipe, None, shipped).own.get("extends")
-    if not isinstance(extended, str):
-        raise LatentkitError(f"'{recipe}' extends no recipe; name one to compare it with: --against NAME")
-    folder = shipped[recipe].parent if recipe in shipped else Path(recipe).parent
-    return str(folder / extended) if extended.endswith(".toml") else extended
+    typer.echo(told(recipe, overlay, against="parent" if diff else against, mermaid=mermaid), nl=False)

@@ -14,12 +14,13 @@ from latentkit.recipe import schema
 from latentkit.recipe.writing import to_toml
 from latentkit.registry.manager import Registry
 from latentkit.spaces import parse_ports
-from latentkit_cli.output import heading, rows
+from latentkit_cli.output import heading, plain, rows
 
-_TABLES = {
-    "data": ("[data]", schema.DataSpec), "prior": ("[draw]", schema.DrawSpec), "loss": ("a loss", schema.TermSpec),
-    "regularizer": ("a loss", schema.TermSpec), "optimizer": ("[optimizer]", schema.OptimizerSpec),
-    **dict.fromkeys(("mapping", "generator", "encoder", "discriminator"), ("[parts]", schema.PartSpec)),
+_TABLES: dict[str, tuple[str, type]] = {
+    "data": ("[data]", schema.DataSpec), "prior": ("[draw]", schema.DrawSpec),
+    "loss": ("[phase.*.loss]", schema.TermSpec),
+    "regularizer": ("[phase.*.loss]", schema.TermSpec), "optimizer": ("[optimizer]", schema.OptimizerSpec),
+    **dict.fromkeys(("mapping", "generator", "encoder", "discriminator", "function"), ("[parts]", schema.PartSpec)),
 }  # fmt: skip
 
 
@@ -64,15 +65,14 @@ def described(registry: Registry, name: str) -> Component:
     """
     entry, part_type = registry.find(name), registry.load(name)
     plugin = registry.plugins[entry.name.partition(".")[0]]
-    is_part = issubclass(part_type, Part)
     kind = str(getattr(part_type, "kind", entry.kind))
     place, spec = _TABLES.get(kind, ("", None))
     keys = [field.name for field in attrs.fields(spec)] if spec else []
     return Component(
         name=entry.name, kind=kind, plugin=plugin.name, title=plugin.title, paper=plugin.paper,
         target=entry.target if isinstance(entry.target, str) else f"{part_type.__module__}:{part_type.__qualname__}",
-        doc=inspect.cleandoc(part_type.__doc__ or ""), ports=part_type.ports if is_part else "",
-        entries=dict(part_type.entries) if is_part else {}, options=tuple(_options(part_type)),
+        doc=inspect.cleandoc(part_type.__doc__ or ""), ports=part_type.ports if issubclass(part_type, Part) else "",
+        entries=dict(part_type.entries) if issubclass(part_type, Part) else {}, options=tuple(_options(part_type)),
         common=(place, tuple(key for key in keys if key not in ("use", "options", "parts"))),
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ def _options(part_type: type) -> abc.Iterator[Option]:
     sizes = _open_sizes(part_type) if issubclass(part_type, Part) else frozenset()
     for field in attrs.fields(part_type):
         required = field.default is attrs.NOTHING
-        default = field.default.factory() if isinstance(field.default, attrs.Factory) else field.default
+        default = getattr(field.default, "factory", lambda value=field.default: value)()
         doc = docs.get(field.name, "")
         if field.name in sizes and default is None:
             doc = " ".join(filter(None, [doc, "Inferred where it is left out."]))
@@ -98,9 +98,7 @@ def _open_sizes(part_type: type[Part]) -> frozenset[str]:
     texts = [part_type.ports, *part_type.entries.values()]
     signatures = [parse_ports(text, {}) for text in texts if text]
     ports = [port for signature in signatures for port in (*signature.inputs, *signature.outputs)]
-    return frozenset(
-        str(getattr(dim, "name", "")) for port in ports for dim in getattr(port.space, "dims", ())
-    )
+    return frozenset(str(getattr(dim, "name", "")) for port in ports for dim in getattr(port.space, "dims", ()))
 
 
 def _type(annotation: object) -> str:
@@ -133,13 +131,13 @@ def as_text(component: Component) -> str:
     facts = [("kind", component.kind), ("plugin", plugin), ("paper", component.paper), ("source", component.target)]
     flow = [("ports", component.ports), *((f".{name}", ports) for name, ports in component.entries.items())]
     facts += [fact for fact in flow if fact[1]]
-    blocks = [heading(component.name), component.doc, rows([fact for fact in facts if fact[1]], indent="")]
+    blocks = [heading(component.name), plain(component.doc), rows([fact for fact in facts if fact[1]], indent="")]
     if component.options:
-        table = [(item.name, item.type, _default(item), item.doc) for item in component.options]
+        table = [(item.name, item.type, _default(item), plain(item.doc)) for item in component.options]
         blocks.append(heading("options") + "\n" + rows([("name", "type", "default", ""), *table]))
     place, keys = component.common
     if keys:
-        blocks.append(f"Everything in {place} also takes: {', '.join(keys)}.".replace("Everything in a loss", "Every loss"))
+        blocks.append(f"Everything in {place} also takes: {', '.join(keys)}.")
     return "\n\n".join(filter(None, blocks))
 
 

@@ -31,7 +31,8 @@ Out = Annotated[
     typer.Option("--out", "-o", metavar="DIR", help="The run folder; new, or empty.  [default: runs/RECIPE-NN]"),
 ]
 Steps = Annotated[
-    int | None, typer.Option("--steps", "-n", metavar="N", min=1, help="Training steps in all.  [default: the recipe's]")
+    int | None,
+    typer.Option("--steps", "-n", metavar="N", min=1, help="Training steps in all.  [default: the recipe's]"),
 ]
 RunSeed = Annotated[int | None, typer.Option("--seed", metavar="N", help="The run's seed.  [default: the recipe's]")]
 RunDevice = Annotated[str | None, typer.Option("--device", metavar="D", help="cpu, cuda, cuda:1, ...  [default: cpu]")]
@@ -61,9 +62,10 @@ def compose(
     resume: Resume = False,
     as_json: AsJson = False,
 ) -> None:
-    """Assemble a recipe, prove that it is sound, train it, and write the run folder.
+    """Train a recipe, and write a run folder.
 
-    The folder has the weights, the complete recipe, figures, and pictures of samples and reconstructions.
+    The recipe is assembled and proved to be sound first. The folder has the weights, the complete recipe, figures,
+    and pictures of samples and reconstructions.
 
     \b
     Example:

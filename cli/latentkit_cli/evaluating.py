@@ -37,7 +37,9 @@ def evaluate(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Take the figures of a run, and add them to its metrics.jsonl with the way they were taken.
+    """Measure a run.
+
+    The figures are added to its metrics.jsonl, each with the way it was taken.
 
     \b
     Example:

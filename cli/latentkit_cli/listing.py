@@ -11,15 +11,13 @@ from latentkit.errors import RegistryError, nearest
 from latentkit.registry.catalogue import KINDS, Entry
 from latentkit.registry.manager import PluginInfo, Registry, default_registry
 from latentkit_cli.options import AsJson
-from latentkit_cli.output import emit, heading, rows, say
+from latentkit_cli.output import emit, heading, plain, rows, say
 
-Kind = Annotated[
-    str | None, typer.Argument(metavar="[KIND]", help=f"One of: {', '.join(KINDS)}.", show_default=False)
-]
+Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of: {', '.join(KINDS)}.", show_default=False)]
 
 
 def components(kind: Kind = None, as_json: AsJson = False) -> None:
-    """List the components that recipes can name with `use`.
+    """List the components that a recipe can `use`.
 
     \b
     Example:
@@ -38,7 +36,7 @@ def components(kind: Kind = None, as_json: AsJson = False) -> None:
     width = max((len(entry.name) for entry in found), default=0)
     for group, members in groupby(found, key=lambda entry: entry.kind):
         typer.echo(heading(group or "other"))
-        typer.echo(rows([(entry.name, entry.summary()) for entry in members], widths=[width]) + "\n")
+        typer.echo(rows([(entry.name, plain(entry.summary())) for entry in members], widths=[width]) + "\n")
     if not found:
         typer.echo(f"Nothing of kind '{kind}' is installed.")
     else:
@@ -48,11 +46,11 @@ def components(kind: Kind = None, as_json: AsJson = False) -> None:
 
 def _entry(entry: Entry) -> dict[str, object]:
     plugin = entry.name.partition(".")[0]
-    return {"name": entry.name, "kind": entry.kind, "plugin": plugin, "summary": entry.summary()}
+    return {"name": entry.name, "kind": entry.kind, "plugin": plugin, "summary": plain(entry.summary())}
 
 
 def recipes(as_json: AsJson = False) -> None:
-    """List the recipes that ship with the installed plugins.
+    """List the recipes of the installed plugins.
 
     \b
     Example:
@@ -79,7 +77,9 @@ def recipes(as_json: AsJson = False) -> None:
 
 
 def plugins(as_json: AsJson = False) -> None:
-    """List the installed plugins, and what is wrong with those that cannot be used.
+    """List the installed plugins.
+
+    Of those that cannot be used, say what is wrong.
 
     \b
     Example:

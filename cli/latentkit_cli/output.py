@@ -37,6 +37,11 @@ def near(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
+def plain(text: str) -> str:
+    """Docstring text without its markup."""
+    return text.replace("``", "`")
+
+
 def rows(table: abc.Sequence[abc.Sequence[str]], indent: str = "  ", widths: abc.Sequence[int] = ()) -> str:
     """Aligned columns; the last one wraps at the width of the terminal. ``widths`` are the least ones."""
     if not table:

@@ -11,13 +11,14 @@ from latentkit.registry.manager import Registry, default_registry
 from latentkit_cli.options import AsJson
 from latentkit_cli.output import emit
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="A component (PLUGIN.NAME, or NAME of core) or a recipe.")
-]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A component (PLUGIN.NAME, or NAME of core) or a recipe.")]
 
 
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a component (options with types and defaults, ports, paper), or print a recipe.
+    """Show one component, or print a recipe.
+
+    Of a component: what it is, its paper, ports, and options with types and defaults. A recipe is printed as it is,
+    ready to be saved and changed.
 
     \b
     Example:
@@ -56,7 +57,6 @@ def _require(registry: Registry, name: str) -> None:
         return
     same = sorted(known for known in registry.entries if known.partition(".")[2] == name)
     bare = [known.removeprefix("core.") for known in registry.entries]
-    hint = f"did you mean {' or '.join(f'{known!r}' for known in same)}?" if same else nearest(name, [*registry.recipes, *bare])
-    raise RegistryError(
-        f"no component or recipe is called '{name}'; {hint or 'see `latentkit list` and `latentkit recipes`'}"
-    )
+    hint = f"did you mean {' or '.join(map(repr, same))}?" if same else nearest(name, [*registry.recipes, *bare])
+    hint = hint or "see `latentkit list` and `latentkit recipes`"
+    raise RegistryError(f"no component or recipe is called '{name}'; {hint}")

@@ -40,7 +40,7 @@ def sample(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Draw samples from a run and write them as one picture.
+    """Draw samples, as one picture.
 
     \b
     Example:
@@ -64,9 +64,10 @@ def reconstruct(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Write your images, each above the model's reconstruction of it, as one picture.
+    """Reconstruct your images, as one picture.
 
-    Images are cropped to their central square and resized to the model's resolution.
+    Each image stands above its reconstruction. Images are cropped to their central square and resized to the
+    model's resolution.
 
     \b
     Example:
@@ -93,7 +94,9 @@ def encode(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Write the latent codes of your images: `codes` [n, ...] and `files`, one name per code.
+    """Write the latent codes of your images.
+
+    The file has `codes` [n, ...] and `files`, the image of each code.
 
     \b
     Example:
@@ -126,7 +129,7 @@ def interpolate(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Write the way from A to B in latent space as one strip of images.
+    """Go from A to B in latent space, as one strip.
 
     \b
     Example:

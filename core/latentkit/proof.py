@@ -203,7 +203,7 @@ def _probe(wiring: Wiring, registry: Registry) -> tuple[list[Problem], list[str]
         except Exception as error:
             problems.append(_failed(wiring, group, error))
             continue
-        for phase in program.plan.phases:
+        for phase in program.plan.running:
             problems += _finite(wiring, phase, program, outcome)
             for part, name, gradient in named_gradients(training, phase, outcome):
                 if gradient is None:

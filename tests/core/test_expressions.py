@@ -75,7 +75,7 @@ def test_operation_without_arguments_is_refused() -> None:
     [
         "x ** 2", "x // 2", "x % 2", "x @ y", "x << 1", "x | y", "x & y", "x ^ y", "~x", "not x", "x and y", "x or y",
         "x < y", "x == y", "x is y", "x in y", "x if y else z", "x[0]", "x[0:1]", "[x]", "[x for x in y]", "{x}",
-        "{x: y}", "(x, y)", "lambda: x", "(x := y)", "...", "f'{x}'", "(yield)", "(await x)", "*x,",
+        "{x: y}", "(x, y)", "lambda: x", "(x := y)", "...", "f'{x}'", "(yield)", "(await x)",
     ],
 )  # fmt: skip
 def test_other_python_is_not_part_of_the_language(text: str) -> None:
@@ -107,13 +107,13 @@ def test_only_parts_entries_and_operations_are_called(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["(", "x)", "x y", "x +", "1x", "x; y", "x = y", "def f(): pass", "import os", "\x00", "'\\d'", "0777"])
+@pytest.mark.parametrize("text", ["(", "x)", "x y", "x +", "1x", "x; y", "x = y", "def f(): pass", "import os", "\x00", "'\\d'", "0777", "*x,"])
 def test_what_is_no_expression_is_said_so(text: str) -> None:
     with pytest.raises(ValueError, match="^not an expression: "):
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "  ", "\t", "x\n+ y", "(x,\ny)", "x\r+ y"])
+@pytest.mark.parametrize("text", ["", "  ", "\t", "x\n+ y", "(x,\ny)"])
 def test_an_expression_is_one_line(text: str) -> None:
     with pytest.raises(ValueError, match="^expected one expression on one line$"):
         parse(text)

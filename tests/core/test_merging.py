@@ -250,6 +250,16 @@ def test_override_that_is_value_and_table_at_once_is_refused(keys: tuple[str, st
         merged("", dict.fromkeys(keys, "x"))
 
 
+@pytest.mark.parametrize("backward", [False, True])
+def test_override_with_a_table_in_it_merges_in_depth_and_stays_as_it_was(backward: bool, merged: Merged) -> None:
+    table = {"loss": {"a": {"weight": 5}}}
+    pairs = [("phase.first", table), ("phase.first.loss.a.every", 7), ("phase.first.loss.b.weight", 3)]
+    tables = merged("", dict(reversed(pairs) if backward else pairs))
+    assert at(tables, "phase.first.loss.a") == {"use": "l2", "of": "h", "to": "z", "weight": 5, "every": 7}
+    assert at(tables, "phase.first.loss.b") == {"of": "mean(h)", "weight": 3}
+    assert table == {"loss": {"a": {"weight": 5}}}
+
+
 def test_override_is_named_as_the_place() -> None:
     source = read({"train": {"steps": 1}}, {"train.batch": "many"})
     with pytest.raises(RecipeError, match=r"--set train.batch, \[train\] batch: expected a whole number, found 'many'"):

@@ -49,6 +49,16 @@ def lerp(a: Value, b: Value, t: Value) -> Value:
     return add(a, mul(t, sub(b, a)))
 
 
+def _on_tensors(function: abc.Callable[..., Tensor]) -> abc.Callable[..., object]:
+    """The function, which may then be given plain numbers for its first argument."""
+
+    def call(a: Value, *rest: Value) -> object:
+        # In float64 a plain number keeps its digits, and without axes it does not promote what it meets.
+        return function(a if isinstance(a, Tensor | tuple) else torch.as_tensor(a, dtype=torch.float64), *rest)
+
+    return call
+
+
 def per_sample_mean(a: Tensor) -> Tensor:
     """Mean over all but the batch, [b]."""
     return a if a.ndim < 2 else a.flatten(1).mean(1)
@@ -89,10 +99,12 @@ def reparameterize(q: abc.Sequence[Tensor], eps: Tensor) -> Tensor:
 
 OPERATIONS: dict[str, abc.Callable[..., object]] = {
     "add": add, "sub": sub, "mul": mul, "div": div, "neg": lambda a: -a,
-    "detach": lambda a: a.detach() if isinstance(a, Tensor) else type(a)(*(f.detach() for f in a)),
-    "mean": per_sample_mean, "sum": per_sample_sum, "batch_mean": batch_mean,
-    "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "square": torch.square, "abs": torch.abs,
-    "sign": torch.sign, "sigmoid": torch.sigmoid, "softplus": F.softplus, "relu": torch.relu, "clip": clip,
+    "detach": _on_tensors(lambda a: a.detach() if isinstance(a, Tensor) else type(a)(*(f.detach() for f in a))),
+    "mean": _on_tensors(per_sample_mean), "sum": _on_tensors(per_sample_sum), "batch_mean": _on_tensors(batch_mean),
+    "exp": _on_tensors(torch.exp), "log": _on_tensors(torch.log), "sqrt": _on_tensors(torch.sqrt),
+    "square": _on_tensors(torch.square), "abs": _on_tensors(torch.abs), "sign": _on_tensors(torch.sign),
+    "sigmoid": _on_tensors(torch.sigmoid), "softplus": _on_tensors(F.softplus), "relu": _on_tensors(torch.relu),
+    "clip": _on_tensors(clip),
     "concat": lambda *a: torch.cat(a), "chunk": chunk, "roll": lambda a, n: a.roll(int(n), 0),
     "flip": lambda a: a.flip(0), "take": take, "join": lambda *a: torch.cat(a, 1), "lerp": lerp,
     "reparameterize": reparameterize,

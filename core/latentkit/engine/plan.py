@@ -23,6 +23,8 @@ class Plan:
     """One execution: a single phase, or all of them where they share one forward."""
 
     phases: tuple[Phase, ...]
+    running: tuple[Phase, ...]
+    """Those with an active term; the others only keep values."""
     terms: tuple[Term, ...]
     order: tuple[Node, ...]
     """Nodes in the order of evaluation."""
@@ -65,7 +67,9 @@ def plan(phases: tuple[Phase, ...], terms: tuple[Term, ...], states: abc.Mapping
     losses = [term.node for term in terms]
     others = [term.weight for term in terms]
     for phase in running:
-        others += [*phase.kept.values(), *phase.rates.values()]
+        others += phase.rates.values()
+    for phase in phases:
+        others += phase.kept.values()
     order = tuple(sorted(ancestors([*losses, *others, *states.values()])))
     trained = {part for phase in running for part in phase.spec.train}
     reached = reached_by(order, trained)
@@ -86,7 +90,7 @@ def plan(phases: tuple[Phase, ...], terms: tuple[Term, ...], states: abc.Mapping
         others_through = any(start in path and other.args[1] is not start for other, path in paths.items())
         if start not in parametric and not others_through:
             leaves.add(start)
-    return Plan(running, terms, order, frozenset(graph), frozenset(leaves), frozenset(twice), dict(states))
+    return Plan(phases, running, terms, order, frozenset(graph), frozenset(leaves), frozenset(twice), dict(states))
 
 
 def reached_by(order: abc.Iterable[Node], trained: abc.Collection[str]) -> set[Node]:

@@ -75,7 +75,7 @@ class Program:
         ]  # fmt: skip
         self.parameters = {
             phase.name: [p for part in phase.spec.train for p in trainable(modules[part]).values()]
-            for phase in plan.phases
+            for phase in plan.running
         }
 
     def __call__(self, values: Values) -> Outcome:
@@ -92,18 +92,18 @@ class Program:
             (term.phase, term.name): _reduced(slots[self.slots[term.node]]) for term in self.plan.terms
         }
         gradients = {}
-        for number, phase in enumerate(self.plan.phases):
-            last = number == len(self.plan.phases) - 1
+        for number, phase in enumerate(self.plan.running):
+            last = number == len(self.plan.running) - 1
             gradients[phase.name] = self._gradients(phase, terms, slots, last)
         at = self._at(slots)
         return Outcome(
             gradients,
             {key: value.detach() for key, value in terms.items()},
-            {name: at(node) for phase in self.plan.phases for name, node in phase.kept.items()},
+            {name: _copied(at(node)) for phase in self.plan.phases for name, node in phase.kept.items()},
             {name: at(node) for name, node in self.plan.states.items()},
             {
                 phase.name: {part: at(node) for part, node in phase.rates.items()}
-                for phase in self.plan.phases
+                for phase in self.plan.running
             },
         )
 
@@ -149,6 +149,13 @@ class Program:
             return _detached(found)
 
         return value
+
+
+def _copied(value: Any) -> Any:
+    """A value that no later update can reach: it may be a parameter or a state itself."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    return type(value)(*(_copied(field) for field in value)) if isinstance(value, tuple) else value
 
 
 def _detached(value: Any) -> Any:

@@ -104,7 +104,7 @@ class Training:
         Returns:
             The terms by (phase, term): batch means before weighting, detached, on the device.
         """
-        injected = values or {}
+        injected = self._known(values or {})
         kept: dict[str, Any] = {}
         fetched: dict[str, Any] = {}
         bases = dict(self.positions)
@@ -123,6 +123,19 @@ class Training:
         self.step_count += 1
         self.images += self.batch
         return terms
+
+    def _known(self, values: Injected) -> Injected:
+        """The injected values, all of whose names exist."""
+        phases = {phase.name for phase in self.wiring.phases}
+        recipe = self.wiring.recipe
+        sources = {*self.wiring.data_spaces, *recipe.draw, *recipe.scalars, *recipe.state}
+        sources |= {name for phase in self.wiring.phases for name in phase.kept}
+        for phase, given in values.items():
+            for name, known in ((phase, phases), *((name, sources) for name in given)):
+                if name not in known:
+                    what = "phase" if known is phases else "value from outside"
+                    raise LatentkitError(f"step(): no {what} is called '{name}'; known: {', '.join(sorted(known))}")
+        return values
 
     def _execute(
         self, group: tuple[Phase, ...], repeat: int, injected: Injected, kept: abc.Mapping[str, Any],
@@ -163,7 +176,7 @@ class Training:
         key = (group[0].name, tuple(terms), tuple(states))
         if key not in self.programs:
             upcast = self.settings.precision == "bfloat16"
-            planned = plan(group, terms, states) if terms else None
+            planned = plan(group, terms, states if terms else {}) if terms or _keeps(group) else None
             self.programs[key] = (
                 Program(planned, self.modules, self.wiring.spaces, upcast) if planned is not None else None
             )
@@ -189,7 +202,7 @@ class Training:
         return torch.full((), value, device=self.device, dtype=self.dtype)
 
     def _update(self, program: Program, outcome: Outcome) -> None:
-        for phase in program.plan.phases:
+        for phase in program.plan.running:
             owner = phase.name if phase.spec.optimizer else ""
             slots = [self.slots[owner, part] for part in phase.spec.train]
             rates = [outcome.rates[phase.name][part] for part in phase.spec.train]
@@ -197,11 +210,12 @@ class Training:
             for part in phase.spec.train:
                 if part in self.system.constraints:
                     self.system.constraints[part].apply(self.modules[part])
-        for name, value in outcome.states.items():
+        # All next values are known before any state changes, and one may be another's old value itself.
+        for name, value in {name: value.clone() for name, value in outcome.states.items()}.items():
             self.states[name].copy_(value)
 
     def monitored(self) -> dict[str, float]:
-        """The values of ``[monitor]`` on fresh draws, batch means."""
+        """The values of ``[monitor]`` on fresh draws, in evaluation mode, batch means."""
         nodes = self.wiring.monitor
         if not nodes:
             return {}
@@ -211,8 +225,17 @@ class Training:
             kind, name = node.source
             return data.value(name) if kind == "data" else self.source(kind, name, "monitor")
 
-        found = evaluate(list(nodes.values()), self.modules, self.wiring.spaces, value)
+        self.system.eval()
+        try:
+            found = evaluate(list(nodes.values()), self.modules, self.wiring.spaces, value)
+        finally:
+            self.system.train()
         return {name: float(tensor.mean()) for name, tensor in zip(nodes, found, strict=True)}
+
+
+def _keeps(group: tuple[Phase, ...]) -> bool:
+    """Whether later phases need a value of this group even at steps at which it has no term."""
+    return any(phase.kept for phase in group)
 
 
 @attrs.define
@@ -226,17 +249,15 @@ class _Data:
     mine: dict[str, Any] = attrs.field(factory=dict)
 
     def value(self, name: str) -> Any:
-        if name in self.mine:
-            return self.mine[name]
-        if name in self.fetched:
-            return self.fetched[name]
         for source, batches in self.training.data.items():
-            if name in batches.samples.spec.gives:
-                fresh = self._fresh(batches)
+            if name not in batches.samples.spec.gives:
+                continue
+            fresh = self._fresh(batches)
+            known = self.mine if fresh else self.fetched
+            if name not in known:
                 at = self.training.positions[source] if fresh else self.bases[source]
-                values = self._laid_out(batches.at(at))
-                (self.mine if fresh else self.fetched).update(values)
-                return values[name]
+                known.update(self._laid_out(batches.at(at)))
+            return known[name]
         raise LatentkitError(f"no data source is open for '{name}', and it was not injected")
 
     def finish(self) -> None:

@@ -14,35 +14,29 @@ def section(title: str, lines: abc.Iterable[str]) -> list[str]:
     return ["", title, "─" * len(title), *body] if body else []
 
 
-def columns(rows: abc.Sequence[abc.Sequence[str]], indent: int = 2, widest: int = 60) -> list[str]:
-    """Rows with aligned columns; the last one is wrapped, and a cell beyond ``widest`` takes a line of its own."""
+def columns(rows: abc.Sequence[abc.Sequence[str]], indent: int = 2, widest: int = 56) -> list[str]:
+    """Rows with aligned columns; the last is wrapped, and a first cell beyond ``widest`` stands above its row."""
     if not rows:
         return []
-    count = len(rows[0])
-    widths = [max((len(row[i]) for row in rows if len(row[i]) <= widest), default=0) for i in range(count - 1)]
-    start = indent + sum(width + 2 for width in widths)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    if widths:
+        widths[0] = max((len(row[0]) for row in rows if len(row[0]) <= widest), default=4)
     lines = []
     for row in rows:
-        head = " " * indent
-        for i, cell in enumerate(row[:-1]):
-            if len(cell) > widths[i]:
-                *before, cell = wrapped(cell, len(head), " " * (len(head) + 4))
-                lines += [(head + line.strip() if not number else line) for number, line in enumerate(before)]
-                lines.append((head if not before else "") + (cell.strip() if not before else cell))
-                head = " " * (indent + sum(width + 2 for width in widths[: i + 1]))
-            else:
-                head += cell.ljust(widths[i]) + "  "
-        lines += wrapped(row[-1], start, " " * start, head)
+        if widths and len(row[0]) > widths[0]:
+            lines += wrapped(row[0], " " * indent, " " * (indent + 4))
+            row = ("", *row[1:])
+        head = " " * indent + "".join(cell.ljust(width) + "  " for cell, width in zip(row[:-1], widths, strict=True))
+        lines += wrapped(row[-1], head, " " * len(head))
     return [line.rstrip() for line in lines]
 
 
-def wrapped(text: str, start: int, later: str, first: str | None = None) -> list[str]:
+def wrapped(text: str, first: str, later: str) -> list[str]:
     """Text broken at spaces: the first line begins with ``first``, the others with ``later``."""
-    head = " " * start if first is None else first
     lines = textwrap.wrap(
-        text, WIDTH, initial_indent=head, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+        text, WIDTH, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
     )
-    return lines or [head]
+    return lines or [first]
 
 
 def listed(items: abc.Iterable[str]) -> str:

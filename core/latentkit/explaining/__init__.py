@@ -1,0 +1,7 @@
+"""Recipes in words: equations, routing, shapes, differences, flowcharts."""
+
+from __future__ import annotations
+
+from latentkit.explaining.page import explain
+
+__all__ = ["explain"]
