@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from latentkit.errors import LatentkitError
+from latentkit.errors import RunError
 from latentkit.runs.files import write_atomically
 
 Codes = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -21,15 +21,13 @@ def write_codes(path: Path, codes: Codes, files: abc.Sequence[str]) -> None:
     """Write ``codes`` [n, ...] and the picture that each is of, in the format of the file's suffix.
 
     Raises:
-        LatentkitError: another suffix than .npz, .safetensors or .csv.
         RunError: the file cannot be written.
     """
-    known = {".npz": _npz, ".safetensors": _safetensors, ".csv": _csv}
-    encode = known.get(path.suffix.lower())
-    if encode is None:
-        raise LatentkitError(f"--out {path}: expected a name ending in {', '.join(known)}")
-    content = encode(codes, files)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    content = _FORMATS[path.suffix.lower()](codes, files)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
     write_atomically(path, content)
 
 
@@ -50,3 +48,6 @@ def _csv(codes: Codes, files: abc.Sequence[str]) -> bytes:
     writer.writerow(["file", *(f"code{index}" for index in range(flat.shape[1]))])
     writer.writerows([file, *map(str, code)] for file, code in zip(files, flat, strict=True))
     return text.getvalue().encode()
+
+
+_FORMATS = {".npz": _npz, ".safetensors": _safetensors, ".csv": _csv}

@@ -32,7 +32,7 @@ Out = Annotated[
 ]
 Steps = Annotated[
     int | None,
-    typer.Option("--steps", "-n", metavar="N", min=1, help="Training steps in all.  [default: the recipe's]"),
+    typer.Option("--steps", metavar="N", min=1, help="Training steps in all.  [default: the recipe's]"),
 ]
 RunSeed = Annotated[int | None, typer.Option("--seed", metavar="N", help="The run's seed.  [default: the recipe's]")]
 RunDevice = Annotated[str | None, typer.Option("--device", metavar="D", help="cpu, cuda, cuda:1, ...  [default: cpu]")]
@@ -96,12 +96,11 @@ def _interruption(position: Position) -> str:
     if position.path is None:
         return "\ninterrupted before the first step"
     folder = shlex.quote(near(position.path))
+    again = f"  latentkit compose --out {folder} --resume"
     if position.saved is None:
-        return f"\ninterrupted at step {position.step}, before the first checkpoint; what was trained is lost"
-    return (
-        f"\ninterrupted at step {position.step}; the checkpoint of step {position.saved} is on disk. Continue with:\n"
-        f"  latentkit compose --out {folder} --resume"
-    )
+        return f"\ninterrupted at step {position.step}, before the first checkpoint. Start over with:\n{again}"
+    known = f"the checkpoint of step {position.saved} is on disk"
+    return f"\ninterrupted at step {position.step}; {known}. Continue with:\n{again}"
 
 
 def _made(run: Run) -> dict[str, Path]:

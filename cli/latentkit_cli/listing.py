@@ -13,7 +13,7 @@ from latentkit.registry.manager import PluginInfo, Registry, default_registry
 from latentkit_cli.options import AsJson
 from latentkit_cli.output import emit, heading, plain, rows, say
 
-Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of: {', '.join(KINDS)}.", show_default=False)]
+Kind = Annotated[str | None, typer.Argument(metavar="KIND", help=f"One of: {', '.join(KINDS)}.", show_default=False)]
 
 
 def components(kind: Kind = None, as_json: AsJson = False) -> None:

@@ -16,7 +16,7 @@ RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, or its model.safetensors.", show_default=False)
 ]
 Images = Annotated[
-    list[Path], typer.Argument(metavar="IMAGES...", help="Image files, or folders of them.", show_default=False)
+    list[Path], typer.Argument(metavar="IMAGES", help="Image files, or folders of them.", show_default=False)
 ]
 Assignments = Annotated[
     list[str] | None,

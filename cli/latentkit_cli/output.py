@@ -13,7 +13,7 @@ import typer
 
 from latentkit.errors import LatentkitError, RecipeError
 
-ISSUES = "This is a bug in latentkit or in a plugin: please report it with the lines above and the command."
+BUG = "This is a bug in latentkit or in a plugin: please report it with the lines above and the command."
 
 
 def say(message: str) -> None:
@@ -80,7 +80,7 @@ def fail_unexpectedly(error: Exception) -> int:
         _error(known)
     else:
         traceback.print_exception(error)
-        _error(ISSUES)
+        _error(BUG)
     return 1
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from latentkit.errors import LatentkitError
 from latentkit_cli.options import AsJson, Device, Images, RunPath, Seed, Weights
 from latentkit_cli.output import emit, near
 
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many.")]
 Picture = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="The picture.  [default: RUN-COMMAND.png here]")
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE.png", help="The picture.  [default: here, named after the run]"),
 ]
 CodeFile = Annotated[
     Path | None,
     typer.Option(
         "--out", "-o", metavar="FILE",
-        help="FILE.npz, .safetensors or .csv.  [default: RUN-codes.npz here; with --json none]",
+        help="FILE.npz, .safetensors or .csv.  [default: npz, here, named after the run; none with --json]",
     ),
 ]  # fmt: skip
 End = Annotated[str, typer.Argument(metavar="A", help="An image file, or a number: the draw of this seed.")]
@@ -46,12 +48,12 @@ def sample(
     Example:
       latentkit sample runs/ogan-01 -n 64 --seed 1 --out samples.png
     """
+    file = _file(run, out, "samples.png")
     model = _loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
 
     images = model.sample(count, seed)
-    file = out or _default(run, "samples.png")
     pictures.save_png(pictures.grid(as_array(images), value_range(model)), file)
     _wrote(file, as_json, n=count, seed=seed, step=model.step)
 
@@ -73,6 +75,7 @@ def reconstruct(
     Example:
       latentkit reconstruct runs/ogan-01 photo.jpg scans/ --out pairs.png
     """
+    file = _file(run, out, "reconstructions.png")
     model = _loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
@@ -81,7 +84,6 @@ def reconstruct(
     originals, files = read_images(model, images)
     rebuilt = model.reconstruct(originals)
     error = float((rebuilt - originals).square().mean())
-    file = out or _default(run, "reconstructions.png")
     pictures.save_png(pictures.pairs(as_array(originals), as_array(rebuilt), value_range(model)), file)
     _wrote(file, as_json, n=len(files), images=files, mean_squared_error=error)
 
@@ -103,6 +105,7 @@ def encode(
       latentkit encode runs/ogan-01 scans/ --out codes.npz
       latentkit encode runs/ogan-01 photo.jpg --json
     """
+    file = _file(run, out, "codes.npz", ".safetensors", ".csv")
     model = _loaded(run, weights, device)
     from latentkit.runs.observing import as_array
     from latentkit_cli.codes import write_codes
@@ -113,7 +116,6 @@ def encode(
     if as_json and out is None:
         emit([{"file": name, "code": code.tolist()} for name, code in zip(files, codes, strict=True)])
         return
-    file = out or _default(run, "codes.npz")
     write_codes(file, codes, files)
     _wrote(file, as_json, n=len(files), shape=list(codes.shape), images=files)
 
@@ -136,6 +138,7 @@ def interpolate(
       latentkit interpolate runs/ogan-01 1 2
       latentkit interpolate runs/ogan-01 ann.jpg ben.jpg --steps 7 --spherical
     """
+    file = _file(run, out, "interpolation.png")
     model = _loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
@@ -143,7 +146,6 @@ def interpolate(
 
     a, b = code_of(model, start), code_of(model, end)
     images = model.interpolate(a, b, steps, "spherical" if spherical else "linear")
-    file = out or _default(run, "interpolation.png")
     pictures.save_png(pictures.strip(as_array(images[0]), range=value_range(model)), file)
     _wrote(file, as_json, ends=[start, end], steps=steps)
 
@@ -155,10 +157,15 @@ def _loaded(run: Path, weights: str, device: str) -> Model:
     return load(run, cast("WeightsChoice", weights), str(Settings(device=device).torch_device()))
 
 
-def _default(run: Path, what: str) -> Path:
-    """``RUN-what`` in the folder where the command was given."""
-    place = run.resolve()
-    return Path(f"{place.name if place.is_dir() else place.parent.name}-{what}")
+def _file(run: Path, out: Path | None, what: str, *others: str) -> Path:
+    """Where the result goes: by default ``RUN-what`` in the folder where the command was given."""
+    if out is None:
+        place = run.resolve()
+        return Path(f"{place.name if place.is_dir() else place.parent.name}-{what}")
+    suffixes = (Path(what).suffix, *others)
+    if out.suffix.lower() not in suffixes:
+        raise LatentkitError(f"--out {out}: expected a name that ends in {' or '.join(suffixes)}")
+    return out
 
 
 def _wrote(file: Path, as_json: bool, **facts: object) -> None:

@@ -51,8 +51,9 @@ class Part(Component):
 
     ports: ClassVar[str] = ""
     entries: ClassVar[abc.Mapping[str, str]] = {}
-    independent: ClassVar[bool] = True
-    """Each sample's result depends on that sample alone (false with batch statistics)."""
+    independent: ClassVar[bool] = False
+    """Each sample's result depends on that sample alone; declare it where it holds (never with batch statistics).
+    Calls of such a part may be run as one."""
     stochastic: ClassVar[bool] = False
     """Draws numbers of its own (dropout), so that generator states must be saved."""
 
@@ -208,7 +209,7 @@ class Figure:
 
 @attrs.frozen(kw_only=True)
 class Metric(Component):
-    """Figures of a finished model."""
+    """Figures of a finished model. Every option has a default, so that all metrics can be taken by name."""
 
     kind: ClassVar[str] = "metric"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -22,16 +23,20 @@ def number(value: float) -> Tree:
     [
         ("x", X), (" ( x ) ", X), ("_x1", Tree("name", value="_x1")),
         ("3", number(3)), ("0.5", number(0.5)), ("1e-3", number(1e-3)), (".5", number(0.5)),
-        ("-3", number(-3)), ("+3", number(3)), ("-x", Tree("neg", (X,))), ("+x", X), ("--x", Tree("neg", (Tree("neg", (X,)),))),
+        ("-3", number(-3)), ("+3", number(3)), ("-x", Tree("neg", (X,))), ("+x", X),
+        ("--x", Tree("neg", (Tree("neg", (X,)),))),
         ("x + y", Tree("add", (X, Y))), ("x - y", Tree("sub", (X, Y))), ("x * y", Tree("mul", (X, Y))),
         ("x / y", Tree("div", (X, Y))), ("x + y * 2", Tree("add", (X, Tree("mul", (Y, number(2)))))),
         ("(x + y) * 2", Tree("mul", (Tree("add", (X, Y)), number(2)))),
-        ("x - y - 1", Tree("sub", (Tree("sub", (X, Y)), number(1)))), ("x / y / 2", Tree("div", (Tree("div", (X, Y)), number(2)))),
+        ("x - y - 1", Tree("sub", (Tree("sub", (X, Y)), number(1)))),
+        ("x / y / 2", Tree("div", (Tree("div", (X, Y)), number(2)))),
         ("-x * y", Tree("mul", (Tree("neg", (X,)), Y))),
-        ("U()", Tree("call", (), ("U", ""))), ("E(x)", Tree("call", (X,), ("E", ""))), ("D(x, y)", Tree("call", (X, Y), ("D", ""))),
+        ("U()", Tree("call", (), ("U", ""))), ("E(x)", Tree("call", (X,), ("E", ""))),
+        ("D(x, y)", Tree("call", (X, Y), ("D", ""))),
         ("D(x, y,)", Tree("call", (X, Y), ("D", ""))),
         ("W.inverse(x)", Tree("call", (X,), ("W", "inverse"))),
-        ("E(x).mu", Tree("field", (Tree("call", (X,), ("E", "")),), "mu")), ("q.mu", Tree("field", (Tree("name", value="q"),), "mu")),
+        ("E(x).mu", Tree("field", (Tree("call", (X,), ("E", "")),), "mu")),
+        ("q.mu", Tree("field", (Tree("name", value="q"),), "mu")),
         ("W.inverse(x).mu", Tree("field", (Tree("call", (X,), ("W", "inverse")),), "mu")),
         ("lerp(x, detach(y), 0.5)", Tree("lerp", (X, Tree("detach", (Y,)), number(0.5)))),
     ],
@@ -85,37 +90,38 @@ def test_other_python_is_not_part_of_the_language(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["True", "None", "'x'", "b'x'", "1j", "-True", "-1j", "+False", "-'x'", "'a' 'b'"])
 def test_constants_other_than_numbers_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a number; expressions have names and numbers only$"):
+    with pytest.raises(ValueError, match=r"is not a number; expressions have names and numbers only$"):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["1e999", "-1e999", "x + 1e999", "1" + "0" * 400, "-1" + "0" * 400])
 def test_numbers_are_finite(text: str) -> None:
-    with pytest.raises(ValueError, match="^numbers must be finite$"):
+    with pytest.raises(ValueError, match=r"^numbers must be finite$"):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["f(x=1)", "f(*x)", "f(**x)", "clip(x, low=0, high=1)", "W.inverse(h=x)"])
 def test_inputs_go_by_position(text: str) -> None:
-    with pytest.raises(ValueError, match="takes its inputs by position; there are no keywords$"):
+    with pytest.raises(ValueError, match=r"takes its inputs by position; there are no keywords$"):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["f(x)(y)", "a.b.c(x)", "f(x).g(y)", "(x + y)(z)", "(lambda: 1)()", "3(x)"])
 def test_only_parts_entries_and_operations_are_called(text: str) -> None:
-    with pytest.raises(ValueError, match="cannot be called; only parts, their entries and operations can$"):
+    with pytest.raises(ValueError, match=r"cannot be called; only parts, their entries and operations can$"):
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["(", "x)", "x y", "x +", "1x", "x; y", "x = y", "def f(): pass", "import os", "\x00", "'\\d'", "0777", "*x,"])
+@pytest.mark.parametrize("text", ["(", "x)", "x y", "x +", "1x", "x; y", "x = y", "def f(): pass", "import os",
+                                  "\x00", "'\\d'", "0777", "*x,"])
 def test_what_is_no_expression_is_said_so(text: str) -> None:
-    with pytest.raises(ValueError, match="^not an expression: "):
+    with pytest.raises(ValueError, match=r"^not an expression: "):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\t", "x\n+ y", "(x,\ny)"])
 def test_an_expression_is_one_line(text: str) -> None:
-    with pytest.raises(ValueError, match="^expected one expression on one line$"):
+    with pytest.raises(ValueError, match=r"^expected one expression on one line$"):
         parse(text)
 
 
@@ -125,14 +131,15 @@ def test_long_and_deep_text_is_refused_before_it_is_read() -> None:
     for text in ("(" * 60 + "x" + ")" * 60, "f(" * 60 + "x" + ")" * 60, "-" * 60 + "x", "+ " * 60 + "x"):
         with pytest.raises(ValueError, match=f"nested more than {MAX_NESTING} deep"):
             parse(text)
-    with pytest.raises(ValueError, match="a chain of more than 200 operations"):
+    with pytest.raises(ValueError, match=r"a chain of more than 200 operations"):
         parse("+".join(["x"] * 300))
     with pytest.raises(ValueError, match=r"chain|nested"):
         parse("x" + ".a" * 1500)
     assert parse("+".join(["x"] * 150)).op == "add"
 
 
-@pytest.mark.parametrize("text", ["~" * 3000 + "x", "not " * 900 + "x", "x**" * 1000 + "x", "lambda:" * 500 + "x", "x if x else " * 300 + "x"])
+@pytest.mark.parametrize("text", ["~" * 3000 + "x", "not " * 900 + "x", "x**" * 1000 + "x", "lambda:" * 500 + "x",
+                                  "x if x else " * 300 + "x"])
 def test_deep_text_of_foreign_operators_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"language|nested|chain|expression"):
         parse(text)
@@ -142,16 +149,13 @@ def test_names_of_a_tree() -> None:
     assert parse("D(E(x), q.mu) + W.inverse(z) * 2").names() == {"D", "E", "x", "q", "W", "z"}
 
 
-ALPHABET = st.sampled_from([*"xyzEG0123456789.+-*/(), _[]{}:=<>!~@%&|^'\"\\#;\n\t\0µ", "lambda ", "if ", "for ", "1e", "0x", "detach(", "E(x)", "clip("])
+ALPHABET = st.sampled_from([*"xyzEG0123456789.+-*/(), _[]{}:=<>!~@%&|^'\"\\#;\n\t\0µ", "lambda ", "if ", "for ", "1e",
+                            "0x", "detach(", "E(x)", "clip("])
 
 
 def only_value_errors(text: str) -> None:
-    try:
-        tree = parse(text)
-    except ValueError as error:
-        assert str(error)
-        return
-    check(tree)
+    with contextlib.suppress(ValueError):
+        check(parse(text))
 
 
 def check(tree: Tree) -> None:
@@ -198,7 +202,8 @@ def trees() -> st.SearchStrategy[Tree]:
         pairs = st.tuples(inner, inner)
         called = st.tuples(st.sampled_from(["E", "G"]), st.sampled_from(["", "inverse"]))
         return (
-            st.builds(lambda op, args: Tree(op, args), st.sampled_from(["add", "sub", "mul", "div", "grad", "take"]), pairs)
+            st.builds(lambda op, args: Tree(op, args), st.sampled_from(["add", "sub", "mul", "div", "grad", "take"]),
+                      pairs)
             | st.builds(lambda arg: Tree("field", (Tree("call", (arg,), ("E", "")),), "mu"), inner)
             | st.builds(lambda args, value: Tree("call", args, value), pairs, called)
             | st.builds(lambda op, arg: Tree(op, (arg,)), st.sampled_from(["detach", "mean", "exp"]), inner)

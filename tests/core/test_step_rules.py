@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from latentkit.engine.training import Training
+from latentkit.errors import LatentkitError, RecipeError
 
 Start = abc.Callable[..., Training]
 Tables = dict[str, object]
@@ -181,10 +182,10 @@ def test_kept_value_does_not_follow_the_state_or_parameter_it_was(keep: str, sta
     assert torch.equal(generate[keep], before)
 
 
-def test_keep_of_a_phase_that_is_not_run_is_refused_or_evaluated(start: Start) -> None:
-    training = start("introvae", {"phase.encode.every": 2})
-    for _ in range(3):
-        training.step()
+@pytest.mark.parametrize("key", ["every", "repeat"])
+def test_keep_needs_a_phase_that_runs_in_every_step(key: str, start: Start) -> None:
+    with pytest.raises(RecipeError, match=r"\[phase\.encode\] keep"):
+        start("introvae", {f"phase.encode.{key}": {"every": 2, "repeat": {"steps": [[0, 1], [5, 0]]}}[key]})
 
 
 def test_states_read_the_values_before_any_state_changed(start: Start) -> None:
@@ -227,7 +228,8 @@ def test_weight_and_rate_expressions_carry_no_gradient(start: Start) -> None:
 
 
 def test_rate_expression_follows_the_values_of_the_execution(start: Start) -> None:
-    training = start("gan", {"optimizer.G.lr": "0 * batch_mean(fake)", "optimizer.D.lr": {"steps": [[0, 0.0], [1, 1e-3]]}})
+    rates = {"optimizer.G.lr": "0 * batch_mean(fake)", "optimizer.D.lr": {"steps": [[0, 0.0], [1, 1e-3]]}}
+    training = start("gan", rates)
     before = {name: [copied(p) for p in part.parameters()] for name, part in training.modules.items()}
 
     def moved() -> set[str]:
@@ -266,10 +268,15 @@ def test_average_follows_after_the_step(start: Start) -> None:
     wanted = [copied(p) for p in training.modules["G"].parameters()]
     for _ in range(3):
         training.step()
-        wanted = [torch.lerp(old, p.detach(), 0.1) for old, p in zip(wanted, training.modules["G"].parameters(), strict=True)]
+        parameters = training.modules["G"].parameters()
+        wanted = [torch.lerp(old, p.detach(), 0.1) for old, p in zip(wanted, parameters, strict=True)]
     found = [value for key, value in training.averages["slow"].tensors().items()]
     for mine, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(mine, theirs)
+
+
+def test_draw_that_nothing_shapes_is_one_number_per_sample(start: Start) -> None:
+    assert values(start("wgan-gp"))[0]["t"].shape == (8,)
 
 
 def test_draw_like_half_a_batch_has_half_a_batch(start: Start) -> None:
@@ -315,12 +322,13 @@ def test_supplied_values_replace_sources_of_their_phase(start: Start) -> None:
 
 @pytest.mark.parametrize("given", [{"discriminat": {"z": 0}}, {"discriminate": {"zz": 0}}])
 def test_supplied_value_that_nothing_takes_is_refused(given: Any, start: Start) -> None:
-    with pytest.raises(Exception, match="discriminat|zz"):
+    with pytest.raises(LatentkitError, match=r"discriminat|zz"):
         start("gan").step(given)
 
 
 @pytest.mark.parametrize(
-    "expression", ["exp(g)", "sigmoid(g)", "relu(g)", "detach(g)", "mean(g)", "batch_mean(g)", "clip(g, 0, 1)", "exp(0.5)"]
+    "expression",
+    ["exp(g)", "sigmoid(g)", "relu(g)", "detach(g)", "mean(g)", "batch_mean(g)", "clip(g, 0, 1)", "exp(0.5)"],
 )
 @pytest.mark.parametrize("number", [0.5, {"from": 0.5, "to": 1.0, "over": 10}])
 def test_operations_take_plain_numbers_and_schedules_alike(expression: str, number: object, start: Start) -> None:

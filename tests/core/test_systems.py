@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import abc
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_each_phase_changes_every_part_that_it_trains_and_no_other(name: str, st
     for _ in range(2):
         training.step()
     executions.append((set(), parameters(training)))
-    for (trained, before), (_, after) in zip(executions, executions[1:], strict=False):
+    for (trained, before), (_, after) in itertools.pairwise(executions):
         changed = {
             part for part in before
             if any(not torch.equal(a, b) for a, b in zip(before[part], after[part], strict=True))

@@ -10,6 +10,7 @@ from collections import abc
 
 import attrs
 
+from latentkit.engine.merging import Unit, units
 from latentkit.recipe.quantities import Constant
 from latentkit.wiring.graph import Node, ancestors
 from latentkit.wiring.wiring import Phase, Term, Wiring
@@ -24,7 +25,7 @@ class Plan:
 
     phases: tuple[Phase, ...]
     running: tuple[Phase, ...]
-    """Those with an active term; the others only keep values."""
+    """Those with an active term."""
     terms: tuple[Term, ...]
     order: tuple[Node, ...]
     """Nodes in the order of evaluation."""
@@ -35,6 +36,8 @@ class Plan:
     twice: frozenset[Node]
     """``grad`` nodes that must be differentiable again."""
     states: dict[str, Node]
+    units: tuple[Unit, ...]
+    """Nodes in the order of evaluation, calls that share one pass together."""
 
     def sources(self) -> list[Node]:
         """The values that come from outside: data, draws, scalars, states, kept values."""
@@ -53,23 +56,23 @@ def groups(wiring: Wiring) -> list[tuple[Phase, ...]]:
 def active_terms(phases: abc.Iterable[Phase], step: int) -> tuple[Term, ...]:
     """The terms that are taken at a step (lazy ones every so often)."""
     return tuple(
-        term
-        for phase in phases
-        if step % phase.spec.every == 0
-        for term in phase.terms
-        if step % term.every == 0
+        term for phase in phases if step % phase.spec.every == 0 for term in phase.terms if step % term.every == 0
     )
 
 
-def plan(phases: tuple[Phase, ...], terms: tuple[Term, ...], states: abc.Mapping[str, Node]) -> Plan:
-    """Plan one execution of these phases with these terms active and these states updated."""
+def plan(
+    phases: tuple[Phase, ...], terms: tuple[Term, ...], states: abc.Mapping[str, Node],
+    can_share: abc.Callable[[Node], bool] = lambda node: False,
+) -> Plan:  # fmt: skip
+    """Plan one execution of these phases with these terms active and these states updated.
+
+    Calls of one part for which ``can_share`` says so are run as one pass.
+    """
     running = tuple(phase for phase in phases if any(term.phase == phase.name for term in terms))
     losses = [term.node for term in terms]
     others = [term.weight for term in terms]
     for phase in running:
-        others += phase.rates.values()
-    for phase in phases:
-        others += phase.kept.values()
+        others += [*phase.rates.values(), *phase.kept.values()]
     order = tuple(sorted(ancestors([*losses, *others, *states.values()])))
     trained = {part for phase in running for part in phase.spec.train}
     reached = reached_by(order, trained)
@@ -90,7 +93,17 @@ def plan(phases: tuple[Phase, ...], terms: tuple[Term, ...], states: abc.Mapping
         others_through = any(start in path and other.args[1] is not start for other, path in paths.items())
         if start not in parametric and not others_through:
             leaves.add(start)
-    return Plan(phases, running, terms, order, frozenset(graph), frozenset(leaves), frozenset(twice), dict(states))
+    inside = {node for path in paths.values() for node in path}
+
+    def may_merge(node: Node) -> object:
+        # A pass that an input gradient is taken through would carry the other batch along, through both backwards.
+        fits = node.op == "call" and node not in inside and can_share(node)
+        return (node.callee, node in graph) if fits else None
+
+    return Plan(
+        phases, running, terms, order, frozenset(graph), frozenset(leaves), frozenset(twice), dict(states),
+        tuple(units(order, may_merge)),
+    )  # fmt: skip
 
 
 def reached_by(order: abc.Iterable[Node], trained: abc.Collection[str]) -> set[Node]:

@@ -13,6 +13,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from latentkit.engine.merging import Unit
 from latentkit.engine.operations import OPERATIONS
 from latentkit.engine.plan import Plan, is_one
 from latentkit.engine.updates import trainable
@@ -41,11 +42,11 @@ class Outcome:
 
 @attrs.frozen(eq=False)
 class _Instruction:
-    slot: int
+    slots: tuple[int, ...]
     function: abc.Callable[..., Any]
     args: tuple[int, ...]
     graph: bool
-    leaf: bool
+    leaves: tuple[bool, ...]
 
 
 class Program:
@@ -65,18 +66,22 @@ class Program:
         self.slots = {node: slot for slot, node in enumerate(plan.order)}
         self.inputs = [(self.slots[node], node.source, node in plan.leaves) for node in plan.sources()]
         binder = _Binder(modules, spaces, plan, upcast)
-        self.instructions = [
-            _Instruction(
-                self.slots[node], binder.function(node), tuple(self.slots[arg] for arg in node.args),
-                node in plan.graph, node in plan.leaves,
-            )
-            for node in plan.order
-            if node.op != "source"
-        ]  # fmt: skip
+        self.instructions = [self._instruction(unit, binder) for unit in plan.units if unit[0].op != "source"]
         self.parameters = {
             phase.name: [p for part in phase.spec.train for p in trainable(modules[part]).values()]
             for phase in plan.running
         }
+
+    def _instruction(self, unit: Unit, binder: _Binder) -> _Instruction:
+        first = unit[0]
+        function = binder.function(first)
+        return _Instruction(
+            tuple(self.slots[node] for node in unit),
+            function if len(unit) == 1 else _OnePass(function),
+            tuple(self.slots[arg] for node in unit for arg in node.args),
+            first in self.plan.graph,
+            tuple(node in self.plan.leaves for node in unit),
+        )
 
     def __call__(self, values: Values) -> Outcome:
         """Evaluate, and take each phase's gradient for its own parts.
@@ -88,9 +93,7 @@ class Program:
 
     def outcome(self, slots: abc.Sequence[Any]) -> Outcome:
         """Terms and gradients from the values of :meth:`forward`."""
-        terms = {
-            (term.phase, term.name): _reduced(slots[self.slots[term.node]]) for term in self.plan.terms
-        }
+        terms = {(term.phase, term.name): _reduced(slots[self.slots[term.node]]) for term in self.plan.terms}
         gradients = {}
         for number, phase in enumerate(self.plan.running):
             last = number == len(self.plan.running) - 1
@@ -99,12 +102,9 @@ class Program:
         return Outcome(
             gradients,
             {key: value.detach() for key, value in terms.items()},
-            {name: _copied(at(node)) for phase in self.plan.phases for name, node in phase.kept.items()},
+            {name: _copied(at(node)) for phase in self.plan.running for name, node in phase.kept.items()},
             {name: at(node) for name, node in self.plan.states.items()},
-            {
-                phase.name: {part: at(node) for part, node in phase.rates.items()}
-                for phase in self.plan.running
-            },
+            {phase.name: {part: at(node) for part, node in phase.rates.items()} for phase in self.plan.running},
         )
 
     def forward(self, values: Values) -> list[Any]:
@@ -120,8 +120,10 @@ class Program:
                 if step.graph is not current:
                     current = step.graph
                     torch.set_grad_enabled(current)
-                value = step.function(*[slots[arg] for arg in step.args])
-                slots[step.slot] = value.detach().requires_grad_() if step.leaf else value
+                result = step.function(*[slots[arg] for arg in step.args])
+                results = (result,) if len(step.slots) == 1 else result
+                for slot, leaf, value in zip(step.slots, step.leaves, results, strict=True):
+                    slots[slot] = value.detach().requires_grad_() if leaf else value
         finally:
             torch.set_grad_enabled(enabled)
         return slots
@@ -216,6 +218,24 @@ class _Binder:
         return space is not None and not space.batched and len(space.dims) > 0
 
 
+class _OnePass:
+    """One call on the concatenation of several batches, its result split again."""
+
+    def __init__(self, function: abc.Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *batches: Tensor) -> tuple[Any, ...]:
+        sizes = [len(batch) for batch in batches]
+        return _split(self.function(torch.cat(batches)), sizes)
+
+
+def _split(value: Any, sizes: list[int]) -> tuple[Any, ...]:
+    if isinstance(value, Tensor):
+        return torch.split(value, sizes)
+    fields = [_split(field, sizes) for field in value]
+    return tuple(type(value)(*pieces) for pieces in zip(*fields, strict=True))
+
+
 class _Gradient:
     """d (sum y) / d x; differentiable again where the plan says so."""
 
@@ -244,8 +264,11 @@ def _float32(value: Any) -> Any:
 
 
 def evaluate(
-    roots: abc.Sequence[Node], modules: abc.Mapping[str, nn.Module], spaces: abc.Mapping[Node, Space],
-    values: abc.Callable[[Node], Any], upcast: bool = False,
+    roots: abc.Sequence[Node],
+    modules: abc.Mapping[str, nn.Module],
+    spaces: abc.Mapping[Node, Space],
+    values: abc.Callable[[Node], Any],
+    upcast: bool = False,
 ) -> list[Any]:
     """Values of nodes without a graph (inference, monitors); ``values`` supplies each source."""
     from latentkit.wiring.graph import ancestors

@@ -49,7 +49,10 @@ class System(nn.Module):
             module = part.build()
             if spec.init is not None:
                 initializer = components.configure(
-                    spec.init, ("initializer",), ("parts", name, "init"), Initializer  # type: ignore[type-abstract]
+                    spec.init,
+                    ("initializer",),
+                    ("parts", name, "init"),
+                    Initializer,  # type: ignore[type-abstract]
                 )
                 if initializer is not None and torch.device(device).type != "meta":
                     initializer.initialize(module)
@@ -57,7 +60,10 @@ class System(nn.Module):
                 self._normalise(module)
         if spec.constraint is not None:
             constraint = components.configure(
-                spec.constraint, ("constraint",), ("parts", name, "constraint"), Constraint  # type: ignore[type-abstract]
+                spec.constraint,
+                ("constraint",),
+                ("parts", name, "constraint"),
+                Constraint,  # type: ignore[type-abstract]
             )
             if constraint is not None:
                 self.constraints[name] = constraint
@@ -68,7 +74,9 @@ class System(nn.Module):
     def _normalise(self, module: nn.Module) -> None:
         layers = weighted_layers(module)
         if not layers:
-            raise LatentkitError("spectral_norm = true, but the part has no linear, convolutional or embedding layer to normalise")
+            raise LatentkitError(
+                "spectral_norm = true, but the part has no linear, convolutional or embedding layer to normalise"
+            )
         for layer in layers:
             parametrizations.spectral_norm(layer, dim=output_axis(layer))
 

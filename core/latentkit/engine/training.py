@@ -44,8 +44,13 @@ class Training:
     """
 
     def __init__(
-        self, wiring: Wiring, registry: Registry, samples: abc.Mapping[str, Samples] | None = None,
-        settings: Settings | None = None, batch: int | None = None, seed: int | None = None,
+        self,
+        wiring: Wiring,
+        registry: Registry,
+        samples: abc.Mapping[str, Samples] | None = None,
+        settings: Settings | None = None,
+        batch: int | None = None,
+        seed: int | None = None,
     ) -> None:
         self.wiring, self.settings = wiring, settings or Settings()
         self.batch = batch or wiring.recipe.train.batch
@@ -138,8 +143,13 @@ class Training:
         return values
 
     def _execute(
-        self, group: tuple[Phase, ...], repeat: int, injected: Injected, kept: abc.Mapping[str, Any],
-        fetched: dict[str, Any], bases: abc.Mapping[str, int],
+        self,
+        group: tuple[Phase, ...],
+        repeat: int,
+        injected: Injected,
+        kept: abc.Mapping[str, Any],
+        fetched: dict[str, Any],
+        bases: abc.Mapping[str, int],
     ) -> Outcome | None:
         program = self._program(group)
         if program is None:
@@ -176,7 +186,7 @@ class Training:
         key = (group[0].name, tuple(terms), tuple(states))
         if key not in self.programs:
             upcast = self.settings.precision == "bfloat16"
-            planned = plan(group, terms, states if terms else {}) if terms or _keeps(group) else None
+            planned = plan(group, terms, states, self.can_share) if terms else None
             self.programs[key] = (
                 Program(planned, self.modules, self.wiring.spaces, upcast) if planned is not None else None
             )
@@ -214,6 +224,16 @@ class Training:
         for name, value in {name: value.clone() for name, value in outcome.states.items()}.items():
             self.states[name].copy_(value)
 
+    def can_share(self, node: Node) -> bool:
+        """Whether a call may share a pass with others of its part: one batched tensor in, samples kept independent,
+        and weights, without which joining the batches costs more than it saves."""
+        name = node.callee[0]
+        part, spaces = self.wiring.parts[name], [self.wiring.spaces.get(arg) for arg in node.args]
+        if len(spaces) != 1 or spaces[0] is None or not part.independent or part.stochastic:
+            return False
+        plain = spaces[0].batched and spaces[0].kind not in ("posterior", "record")
+        return plain and next(self.modules[name].parameters(), None) is not None
+
     def monitored(self) -> dict[str, float]:
         """The values of ``[monitor]`` on fresh draws, in evaluation mode, batch means."""
         nodes = self.wiring.monitor
@@ -231,11 +251,6 @@ class Training:
         finally:
             self.system.train()
         return {name: float(tensor.mean()) for name, tensor in zip(nodes, found, strict=True)}
-
-
-def _keeps(group: tuple[Phase, ...]) -> bool:
-    """Whether later phases need a value of this group even at steps at which it has no term."""
-    return any(phase.kept for phase in group)
 
 
 @attrs.define

@@ -87,8 +87,6 @@ def update(slots: abc.Sequence[Slot], gradients: abc.Sequence[Tensor | None], ra
             optimizer, step, rate_key, factor, _ = key
             rate = owner_rate.get(rate_key, rate_key) * factor
             parameters = [slot.parameters[index] for slot, index, _ in members]
-            chosen: Slots = {
-                name: [slot.slots[name][index] for slot, index, _ in members] for name in optimizer.slots
-            }
+            chosen: Slots = {name: [slot.slots[name][index] for slot, index, _ in members] for name in optimizer.slots}
             found = same_layout([gradient for _, _, gradient in members], parameters)
             optimizer.update(parameters, found, chosen, step, rate)

@@ -75,7 +75,7 @@ class ReconstructionClass(Metric):
         train, originals, rebuilt = _pixels(model, samples, chosen)
         found = nearest(train, known, np.concatenate([rebuilt, originals]))
         ceiling = _percent(found[len(chosen) :] == asked)
-        protocol = {**_protocol(samples), "held out": len(chosen), "classifier": "1-NN on pixels", "originals": ceiling}
+        protocol = {**_protocol(samples), "held_out": len(chosen), "classifier": "1-NN on pixels", "originals": ceiling}
         value = _percent(found[: len(chosen)] == asked)
         return [Figure(name="reconstruction-class", value=value, protocol=protocol)]
 
@@ -87,7 +87,10 @@ def nearest(train: np.ndarray, known: np.ndarray, test: np.ndarray) -> np.ndarra
         LatentkitError: scikit-learn is not installed.
     """
     classifier = _sklearn("neighbors").KNeighborsClassifier(1)
-    return np.asarray(classifier.fit(train, known).predict(test))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that many classes may mean a regression
+        classifier.fit(train, known)
+    return np.asarray(classifier.predict(test))
 
 
 def linear(train: np.ndarray, known: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, dict[str, object]]:
@@ -134,5 +137,5 @@ def _percent(right: np.ndarray) -> float:
 
 def _protocol(samples: Samples) -> dict[str, object]:
     return {
-        "unit": "%", "training": len(samples.training), "held out": len(samples.held_out), "split": samples.spec.split,
+        "unit": "%", "training": len(samples.training), "held_out": len(samples.held_out), "split": samples.spec.split,
     }  # fmt: skip

@@ -78,7 +78,7 @@ def lacks_labels(samples: Samples) -> str:
 
 def labels(samples: Samples, indices: np.ndarray) -> np.ndarray:
     """Classes of these samples, int64 [n]."""
-    return samples.table.fields["label"][indices].astype(np.int64)
+    return np.asarray(samples.table.fields["label"][indices], np.int64)
 
 
 def images(model: Model, samples: Samples, indices: np.ndarray) -> abc.Iterator[Tensor]:
@@ -95,7 +95,10 @@ def features(model: Model, role: str, samples: Samples, indices: np.ndarray) -> 
         NotFiniteError: a feature is not finite.
     """
     value = image_value(model)
-    found = [model.role(role, len(x), **{value: x}).flatten(1).float().cpu() for x in images(model, samples, indices)]
+    found = []
+    for x in images(model, samples, indices):
+        given = {value: x}
+        found.append(model.role(role, len(x), seed=0, **given).flatten(1).float().cpu())
     return finite(torch.cat(found), f"the role '{role}'").numpy()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections import abc
 
-from latentkit.explaining.layout import WIDTH, columns, section, wrapped
-from latentkit.explaining.objectives import objective
+from latentkit.explaining.layout import columns, section
+from latentkit.explaining.objectives import equation, objective
 from latentkit.explaining.rendering import Renderer
 from latentkit.explaining.tables import parameter_counts
 from latentkit.recipe.source import Tree
@@ -15,6 +15,7 @@ from latentkit.registry.manager import Registry
 from latentkit.wiring.wiring import Wiring
 
 _UNSAID = ("title", "paper")
+_Terms = list[tuple[str, str]]
 
 
 def differences(mine: Wiring, theirs: Wiring, registry: Registry) -> str:
@@ -70,23 +71,39 @@ def _objectives(mine: Wiring, theirs: Wiring) -> list[str]:
     before, now = _sums(theirs), _sums(mine)
     lines: list[str] = []
     for phase in [*now, *(name for name in before if name not in now)]:
-        if before.get(phase) == now.get(phase):
+        was, trained_before = before.get(phase, ([], ""))
+        terms, trained = now.get(phase, ([], ""))
+        if (was, trained_before) == (terms, trained):
             continue
-        lines += [""] * bool(lines) + [f"  {phase}"]
-        for word, sums in (("was", before), ("now", now)):
-            text = sums.get(phase, "no such phase")
-            lines += wrapped(text, f"    {word}  ", " " * 13)
+        note = "new phase" if not was else "no longer a phase" if not terms else ""
+        if was and terms and trained != trained_before:
+            note = f"was {trained_before}"
+        lines += [""] * bool(lines) + [f"  {phase}:  {trained or trained_before}" + (f"  ({note})" if note else "")]
+        lines += _compared(was, terms)
     return lines
 
 
-def _sums(wiring: Wiring) -> dict[str, str]:
+def _compared(was: _Terms, now: _Terms) -> list[str]:
+    """The terms of ``now``, each changed one after what it was, then those that are gone."""
+    rows: list[tuple[str, tuple[str, str]]] = []
+    names = {_short(term): term for term in now}
+    for term in now:
+        old = [other for other in was if _short(other) == _short(term)]
+        rows += [("was", other) for other in old if other != term]
+        rows.append(("" if term in was else "now" if old else "new", term))
+    rows += [("was", term) for term in was if _short(term) not in names]
+    return equation([term for _, term in rows], [f"    {word.ljust(3)}  " for word, _ in rows])
+
+
+def _short(term: tuple[str, str]) -> str:
+    return term[1].partition(",")[0]
+
+
+def _sums(wiring: Wiring) -> dict[str, tuple[_Terms, str]]:
     found = {}
     kept: list[str] = []
     for phase in wiring.phases:
-        terms = objective(wiring, phase, Renderer(wiring, kept))
-        lazy = {name: text for text, name in terms if ", " in name}
-        total = " ".join(text + (f" ({name.partition(', ')[2]})" if name in lazy else "") for text, name in terms)
-        found[phase.name] = f"{', '.join(phase.spec.train)}:  {total.removeprefix('+ ')}"
+        found[phase.name] = objective(wiring, phase, Renderer(wiring, kept)), ", ".join(phase.spec.train)
         kept += phase.spec.keep
     return found
 
@@ -94,7 +111,7 @@ def _sums(wiring: Wiring) -> dict[str, str]:
 def _parameters(mine: abc.Mapping[str, int], theirs: abc.Mapping[str, int]) -> list[str]:
     rows = []
     for name in [*mine, *(name for name in theirs if name not in mine)]:
-        if mine.get(name) != theirs.get(name):
+        if mine.get(name, 0) != theirs.get(name, 0):
             rows.append((name, f"{_size(theirs.get(name))}  →  {_size(mine.get(name))}"))
     if sum(mine.values()) != sum(theirs.values()):
         rows.append(("in all", f"{sum(theirs.values()):,}  →  {sum(mine.values()):,}"))
@@ -103,6 +120,3 @@ def _parameters(mine: abc.Mapping[str, int], theirs: abc.Mapping[str, int]) -> l
 
 def _size(count: int | None) -> str:
     return "no such part" if count is None else f"{count:,}"
-
-
-__all__ = ["WIDTH", "differences", "flat", "written"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import abc
 
 from latentkit.engine.plan import CUTS
+from latentkit.explaining.layout import listed
 from latentkit.explaining.rendering import Renderer, quantity
 from latentkit.recipe.quantities import Constant
 from latentkit.wiring.graph import Node, ancestors
@@ -18,7 +19,7 @@ _STYLES = {
     "fixed": "fill:#dddddd,stroke:#666666",
     "loss": "fill:#ffffff,stroke:#aa3333",
 }
-_SIGNS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−"}
+_SHORT = 28
 
 
 def flowchart(wiring: Wiring) -> str:
@@ -35,7 +36,8 @@ class _Chart:
         self.lines: list[str] = []
         self.drawn: set[Node] = set()
         self.combinations: dict[tuple[str, ...], str] = {}
-        self.kept: list[str] = []
+        self.kept: dict[str, Node] = {}
+        self.named: set[Node] = set()
 
     def phase(self, phase: Phase) -> None:
         """The nodes that the phase's losses need and were not drawn yet, and its losses in a box."""
@@ -50,12 +52,12 @@ class _Chart:
             name = _id("loss", phase.name, term.name)
             spec = phase.spec.loss[term.name]
             weight = "" if spec.weight == Constant(1) else f"{quantity(spec.weight)} · "
-            label = f"{term.name}<br/>{weight}{spec.use or 'mean'}"
+            label = "<br/>".join(filter(None, (term.name, weight + (spec.use or "value" * bool(weight)))))
             self.lines.append(f"    {name}{{{{{_quoted(label)}}}}}:::loss")
             inputs = term.node.args if term.node in inside else (term.node,)
             edges += [self._edge(arg, name) for arg in inputs if not _hidden(arg)]
         self.lines += ["  end", *edges]
-        self.kept += phase.spec.keep
+        self.kept |= phase.kept
 
     def _title(self, phase: Phase) -> str:
         return f"{phase.name}: trains {', '.join(phase.spec.train)}"
@@ -68,28 +70,26 @@ class _Chart:
         shape = f"<br/>{space}" if space is not None else ""
         name = renderer.names.get(node)
         if node.op == "source":
-            kind, value = node.value  # type: ignore[misc]
+            assert isinstance(node.value, tuple)
+            kind, value = node.value
             text = _quoted(f"{value}{shape}")
-            box = f"[({text})]:::data" if kind == "data" else f"([{text}]):::draw"
+            box = {"data": f"[({text})]:::data", "draw": f"([{text}]):::draw"}.get(kind, f"({text}):::value")
             self.lines.append(f"  {_key(node)}{box}")
+            if kind == "kept" and value in self.kept:
+                self.lines.append(f"  {self._out(self.kept[value])} -. kept .-> {_key(node)}")
             return
         if node.op == "call":
             self._call(node)
         else:
-            label = f"{_SIGNS.get(node.op, node.op)}" if node.op != "field" else f".{node.value}"
-            self.lines.append(f"  {_key(node)}(({_quoted(label)})):::value")
+            self.lines.append(f"  {_key(node)}[{_quoted(_operation(node, renderer))}]:::value")
         self.lines += [self._edge(arg, _key(node), node) for arg in node.args if not _hidden(arg)]
         if name:
-            text = _quoted(f"{name}{shape}")
-            self.lines += [f"  v{node.index}({text}):::value", f"  {_key(node)} --- v{node.index}"]
-            self.named(node)
-
-    def named(self, node: Node) -> None:
-        """Edges from now on start at the node's name."""
-        self.lines[-1] = self.lines[-1].replace("---", "-->")
+            self.named.add(node)
+            self.lines += [f"  v{node.index}({_quoted(name + shape)}):::value", f"  {_key(node)} --> v{node.index}"]
 
     def _call(self, node: Node) -> None:
-        part, entry = node.value  # type: ignore[misc]
+        assert isinstance(node.value, tuple)
+        part, entry = node.value
         trained = tuple(phase.name for phase in self.wiring.phases if part in phase.spec.train)
         style = self.combinations.setdefault(trained, f"trained{len(self.combinations)}") if trained else "fixed"
         label = f"{part}{'.' + entry if entry else ''}<br/>{self.wiring.recipe.parts[part].use}"
@@ -97,15 +97,27 @@ class _Chart:
 
     def _edge(self, start: Node, end: str, of: Node | None = None) -> str:
         arrow = "-.->" if of is not None and of.op in CUTS else "-->"
-        return f"  {_key(start)} {arrow} {end}"
+        return f"  {self._out(start)} {arrow} {end}"
+
+    def _out(self, node: Node) -> str:
+        return f"v{node.index}" if node in self.named else _key(node)
 
     def classes(self) -> abc.Iterator[str]:
         """Styles, and what each colour means."""
         for name, style in _STYLES.items():
             yield f"  classDef {name} {style}"
-        for number, (phases, name) in enumerate(self.combinations.items()):
-            yield f"  %% {name}: trained in {', '.join(phases)}"
+        for number, name in enumerate(self.combinations.values()):
             yield f"  classDef {name} fill:{_COLOURS[number % len(_COLOURS)]},stroke:#333333"
+        yield '  subgraph colours["trained in"]'
+        for phases, name in self.combinations.items():
+            yield f"    key_{name}[{_quoted(listed(phases))}]:::{name}"
+        yield "  end"
+
+
+def _operation(node: Node, renderer: Renderer) -> str:
+    """The expression where it is short, else the operation."""
+    text = renderer.expanded(node)
+    return text if len(text) <= _SHORT else f".{node.value}" if node.op == "field" else node.op
 
 
 def _hidden(node: Node) -> bool:

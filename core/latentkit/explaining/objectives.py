@@ -6,10 +6,10 @@ from collections import abc
 
 from latentkit.engine.plan import CUTS, Plan, differentiable_ancestors, groups, plan, reached_by
 from latentkit.explaining.layout import WIDTH, columns, listed, wrapped
-from latentkit.explaining.rendering import Renderer, count, number, quantity
+from latentkit.explaining.rendering import Renderer, number, quantity
 from latentkit.recipe.quantities import Constant, Quantity
 from latentkit.spaces import SCALAR
-from latentkit.wiring.graph import Node, ancestors
+from latentkit.wiring.graph import ancestors
 from latentkit.wiring.wiring import Phase, Term, Wiring, parts_called
 
 
@@ -19,9 +19,8 @@ def objective(wiring: Wiring, phase: Phase, renderer: Renderer) -> list[tuple[st
     for term in phase.terms:
         spec = phase.spec.loss[term.name]
         sign, factor = _weight(spec.weight)
-        text = renderer.term(term.node, spec)
-        mean = text if wiring.spaces.get(term.node) == SCALAR and not factor else f"[ {text} ]"
-        mean = mean if wiring.spaces.get(term.node) == SCALAR else f"𝔼{mean}"
+        scalar = wiring.spaces.get(term.node) == SCALAR
+        mean = renderer.summand(term.node, spec) if scalar else f"𝔼[ {renderer.term(term.node, spec)} ]"
         lazy = f"every {term.every} steps, then × {term.every}" if term.every > 1 else ""
         found.append((f"{sign} {factor}{mean}", ", ".join(filter(None, (term.name, lazy)))))
     return found
@@ -35,16 +34,19 @@ def _weight(weight: Quantity) -> tuple[str, str]:
     return sign, "" if abs(weight.value) == 1 else f"{number(abs(weight.value))} · "
 
 
-def equation(terms: abc.Sequence[tuple[str, str]], indent: int) -> list[str]:
-    """The sum of the terms, a line each, names on the right; the first one without its plus sign."""
-    texts = [text if number or text[0] == "-" else f" {text[1:]}" for number, (text, _) in enumerate(terms)]
-    width = max(len(text) for text in texts) + 2
-    longest = max(len(name) for _, name in terms)
-    fits = indent + width + longest + 2 <= WIDTH
+def equation(terms: abc.Sequence[tuple[str, str]], heads: abc.Sequence[str]) -> list[str]:
+    """The sum of the terms, a line each behind its head, names on the right; the first without its plus sign.
+
+    A term whose head says ``was`` is no longer in the sum, so that the next is the first too.
+    """
+    first = next((number for number, head in enumerate(heads) if head.strip() != "was"), 0)
+    signs = ["  " if number <= first and text[0] == "+" else text[:2] for number, (text, _) in enumerate(terms)]
+    width = max(len(text) for text, _ in terms) + 2
+    fits = len(heads[0]) + width + max(len(name) for _, name in terms) + 2 <= WIDTH
     lines = []
-    for text, (_, name) in zip(texts, terms, strict=True):
+    for head, sign, (text, name) in zip(heads, signs, terms, strict=True):
         body = f"{text.ljust(width)}({name})" if fits else f"{text}  ({name})"
-        lines += [" " * indent + body] if fits else wrapped(body.lstrip(), " " * (indent + 2 * (body[0] == " ")), " " * (indent + 6))
+        lines += [head + sign + body[2:]] if fits else wrapped(body[2:], head + sign, " " * (len(head) + 6))
     return lines
 
 
@@ -81,9 +83,9 @@ def _course(wiring: Wiring) -> list[str]:
 def _phase(wiring: Wiring, phase: Phase, renderer: Renderer, planned: Plan) -> list[str]:
     verb = "minimises" if len(phase.spec.train) == 1 else "minimise"
     lines = [f"  {phase.name}:  {', '.join(phase.spec.train)} {verb}"]
-    lines += equation(objective(wiring, phase, renderer), 6)
+    lines += equation(objective(wiring, phase, renderer), [" " * 6] * len(phase.terms))
     rows = [
-        ("trains", _trains(phase)),
+        ("reach", _reach(phase)),
         ("passes", _passes(phase, planned)),
         ("no graph", "" if wiring.recipe.together else _plain(planned, renderer)),
         ("cut", "; ".join(_cuts(phase, renderer))),
@@ -94,10 +96,11 @@ def _phase(wiring: Wiring, phase: Phase, renderer: Renderer, planned: Plan) -> l
     return [*lines, *columns([row for row in rows if row[1]], 4)]
 
 
-def _trains(phase: Phase) -> str:
+def _reach(phase: Phase) -> str:
+    """Which of the trained parts each term's gradient reaches, where that is not the same for all."""
     reach = {term.name: _parts_reached(term, phase.spec.train) for term in phase.terms}
     if all(set(parts) == set(phase.spec.train) for parts in reach.values()):
-        return listed(phase.spec.train)
+        return ""
     return "; ".join(f"{name} reaches {listed(parts) or 'nothing'}" for name, parts in reach.items())
 
 
@@ -114,7 +117,8 @@ def _passes(phase: Phase, planned: Plan) -> str:
 
 
 def _plain(planned: Plan, renderer: Renderer) -> str:
-    calls = [node for node in planned.order if node.op == "call" and node not in planned.graph]
+    with_graph = planned.graph - planned.leaves
+    calls = [node for node in planned.order if node.op == "call" and node not in with_graph]
     return ",  ".join(renderer.definition(node) for node in calls)
 
 
@@ -124,7 +128,7 @@ def _cuts(phase: Phase, renderer: Renderer) -> list[str]:
         if node.op not in CUTS:
             continue
         before = [part for part in phase.spec.train if part in parts_called(ancestors(node.args))]
-        effect = f"no gradient to {listed(before)} this way" if before else "nothing that is trained here stands before it"
+        effect = f"no gradient to {listed(before)} this way" if before else "nothing trained here is behind it"
         found.append(f"{renderer.expanded(node)}: {effect}")
     return found
 
@@ -145,9 +149,6 @@ def _runs(phase: Phase) -> str:
         found.append(f"every {phase.spec.every} steps")
     if phase.spec.repeat != Constant(1):
         times = phase.spec.repeat
-        text = count(times.value) if isinstance(times, Constant) else f"({quantity(times)})"
-        found.append(f"{text} times a step, each time on fresh draws and data")
+        text = quantity(times) if isinstance(times, Constant) else f"({quantity(times)})"
+        found.append(f"{text} times a step, all but the first on fresh data and draws")
     return ", ".join(found)
-
-
-__all__ = ["Node", "equation", "objective", "phases"]

@@ -53,13 +53,16 @@ class Renderer:
         inputs = [self.port(port, arg, alone=len(given) + len(options) == 1) for port, arg in given]
         return f"{spec.use}({', '.join([*inputs, *options])})"
 
+    def summand(self, node: Node, spec: TermSpec) -> str:
+        """A term that may be multiplied: in brackets where it is a sum."""
+        text = self.term(node, spec)
+        return f"({text})" if node.op in ("add", "sub") and node not in self.names else text
+
     def port(self, name: str, node: Node, alone: bool) -> str:
         """``name = value``; a gradient, and what is the only input, stand without a name."""
-        if node.op == "grad":
-            return self.gradient(node)
-        if alone:
-            return self.text(node)
         text = self.text(node)
+        if alone or node.op == "grad":
+            return text
         return f"{name} = {self.expanded(node) if text == name and node in self.names else text}"
 
     def gradient(self, node: Node) -> str:
@@ -76,16 +79,17 @@ class Renderer:
         if node.op == "source":
             return _source(node)
         if node.op in ("number", "weights"):
-            value = node.value
-            return (number(value), _ATOM if value >= 0 else _NEG) if isinstance(value, int | float) else (str(value), _ATOM)
+            return number(node.value) if isinstance(node.value, int | float) else str(node.value), _ATOM
         if node.op in _SIGNS:
             sign, strength = _SIGNS[node.op]
-            left, right = self._tight(args[0], strength), self._tight(args[1], strength + (node.op in ("sub", "div")))
+            left, right = self._tight(args[0], strength), self._tight(args[1], strength + 1)
             return f"{left} {sign} {right}", strength
         if node.op == "neg":
             return f"-{self._tight(args[0], _NEG)}", _NEG
         if node.op == "field":
             return f"{self._tight(args[0], _ATOM)}.{node.value}", _ATOM
+        if node.op == "grad":
+            return self.gradient(node), _NEG
         name = node.op
         if node.op == "call":
             assert isinstance(node.value, tuple)
@@ -137,5 +141,5 @@ def quantity(value: Quantity) -> str:
         return f"{ends} over {count(value.over)} {value.unit}{start}{shape}"
     assert isinstance(value, Stairs)
     first, *rest = value.steps
-    later = [f"{number(level)} from {count(start)}" for start, level in rest]
-    return ", ".join([number(first[1]), *later]) + (f" {value.unit}" if rest else "")
+    unit = value.unit.removesuffix("s")
+    return ", then ".join([number(first[1]), *(f"{number(level)} from {unit} {count(start)}" for start, level in rest)])

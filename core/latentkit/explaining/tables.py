@@ -7,7 +7,7 @@ from collections import abc
 import attrs
 
 from latentkit.engine.system import System
-from latentkit.explaining.layout import columns, listed
+from latentkit.explaining.layout import columns, listed, wrapped
 from latentkit.explaining.rendering import Renderer, count, number, quantity
 from latentkit.interfaces import Part
 from latentkit.recipe.schema import AverageSpec, DataSpec, DrawSpec, PartSpec
@@ -27,13 +27,14 @@ def flow(wiring: Wiring) -> list[str]:
 def values(wiring: Wiring) -> list[str]:
     """Every value that is computed or comes from outside, with where it comes from and its space."""
     renderer = Renderer(wiring)
+    kept = {name for phase in wiring.phases for name in phase.kept}
     rows = []
     for node in sorted(ancestors(_roots(wiring))):
         space = wiring.spaces.get(node)
-        origin = _origin(node)
+        origin = _origin(node, kept)
         if space is not None and origin:
             rows.append((renderer.definition(node), origin, str(space)))
-    order = ("data", "draw", "state", "scalar", "kept")
+    order = ("data", "draw", "state", "scalar", "kept", "given to decode")
     rows.sort(key=lambda row: order.index(row[1]) if row[1] in order else len(order))
     return columns([(text, space, f"({origin})" if origin in order else "") for text, origin, space in rows])
 
@@ -46,11 +47,12 @@ def _roots(wiring: Wiring) -> list[Node]:
     return roots
 
 
-def _origin(node: Node) -> str:
+def _origin(node: Node, kept: abc.Collection[str]) -> str:
     if node.op != "source":
         return "" if node.op in _HIDDEN else "value"
     assert isinstance(node.value, tuple)
-    return _PLACES.get(str(node.value[0]), "")
+    kind, name = node.value
+    return "given to decode" if kind == "kept" and name not in kept else _PLACES.get(str(kind), "")
 
 
 def parameter_counts(wiring: Wiring, registry: Registry) -> dict[str, int]:
@@ -60,18 +62,21 @@ def parameter_counts(wiring: Wiring, registry: Registry) -> dict[str, int]:
 
 
 def parts(wiring: Wiring, counts: abc.Mapping[str, int]) -> list[str]:
-    """Each part: component, parameters, sizes and what else is done to it."""
+    """Each part: component, parameters and who trains it; below, its sizes and what else is done to it."""
+    total = f"{sum(counts.values()):,} parameters"
     rows = []
     for name, part in wiring.parts.items():
         spec = wiring.recipe.parts[name]
         trained = [phase.name for phase in wiring.phases if name in phase.spec.train]
-        state = "frozen" if spec.frozen else f"in {listed(trained)}" if trained else ""
-        size = f"{counts[name]:,}" if counts[name] else "—"
-        rows.append((name, spec.use, size, state, _sizes(part, spec)))
-    total = sum(counts.values())
-    width = max(len(row[2]) for row in [*rows, ("", "", f"{total:,}")])
-    aligned = [(*row[:2], row[2].rjust(width), *row[3:]) for row in [*rows, ("", "", f"{total:,}", "in all", "")]]
-    return columns([("", "component", "parameters".rjust(width), "trained", "sizes and options"), *aligned])
+        state = "frozen" if spec.frozen else f"trained in {listed(trained)}" if trained else ""
+        size = f"{counts[name]:,} parameters" if counts[name] else "no parameters"
+        rows.append((name, spec.use, size.rjust(len(total)), state, _sizes(part, spec)))
+    lines = columns([row[:4] for row in [*rows, ("", "", total, "in all", "")]])
+    start = " " * (4 + max(len(row[0]) for row in rows))
+    found = []
+    for line, row in zip(lines, [*rows, None], strict=False):
+        found += [line, *(wrapped(row[4], start, start) if row and row[4] else [])]
+    return found
 
 
 def _sizes(part: Part, spec: PartSpec) -> str:

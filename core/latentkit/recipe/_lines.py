@@ -35,7 +35,8 @@ class _Scanner:
             elif self.text[self.at] == "[":
                 self.at += 1
                 table = self._key()
-                self._note(table)
+                for depth in range(1, len(table) + 1):
+                    self._note(table[:depth])
                 self.at += 1
             else:
                 self._pair(table)
@@ -121,6 +122,6 @@ def shown(path: abc.Sequence[str]) -> str:
     """A path as a reader of TOML writes it: ``[phase.generate] loss.latent``."""
     if not path:
         return ""
-    split = 2 if path[0] in {"phase", "average"} and len(path) > 2 else 1
+    split = 2 if path[0] in {"phase", "average"} else 1
     table, rest = ".".join(path[:split]), ".".join(path[split:])
     return f"[{table}] {rest}".strip()

@@ -84,8 +84,10 @@ def _convert(node: ast.expr) -> Tree:
             return Tree("number", value=node.value)
         case ast.Name(id=name):
             return Tree("name", value=name)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-            return Tree("number", value=-value)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant() as constant):
+            number = _convert(constant)
+            assert isinstance(number.value, int | float)
+            return Tree("number", value=-number.value)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return Tree("neg", (_convert(operand),))
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):

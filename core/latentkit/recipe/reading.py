@@ -117,9 +117,7 @@ class _Structurer:
         table = self.as_table(value, path)
         if table is None:
             return None
-        terms = {
-            name: self.term(term, (*path, "loss", name)) for name, term in self.table((*path, "loss")).items()
-        }
+        terms = {name: self.term(term, (*path, "loss", name)) for name, term in self.table((*path, "loss")).items()}
         own = self.optimizer(self.table((*path, "optimizer")), (*path, "optimizer")) if "optimizer" in table else None
         rest = {key: item for key, item in table.items() if key not in ("loss", "optimizer")}
         plain = self.build(rest, _Phase, path)

@@ -69,8 +69,13 @@ def _plant(tree: Tree, path: Path, value: object) -> None:
             raise RecipeError([Problem(f"--set {'.'.join(path)}", f"'{key}' is set to a value and to a table")])
         tree = inner
     known = tree.get(path[-1])
-    if isinstance(known, dict) and isinstance(value, dict):
-        known.update(value)
+    if known is not None and isinstance(known, dict) != isinstance(value, dict):
+        raise RecipeError([Problem(f"--set {'.'.join(path)}", f"'{path[-1]}' is set to a value and to a table")])
+    if isinstance(value, dict):
+        table: Tree = known if isinstance(known, dict) else {}
+        tree[path[-1]] = table
+        for key, inner in value.items():
+            _plant(table, (key,), inner)
     else:
         tree[path[-1]] = value
 
@@ -148,7 +153,7 @@ def _text(path: FilePath) -> str:
 def _not_toml(path: FilePath, text: str, error: tomllib.TOMLDecodeError) -> Problem:
     message = str(error)
     hint = ""
-    if "inline" in message or "immutable" in message or "Cannot mutate" in message:
+    if any(sign in message for sign in ("inline", "immutable", "Cannot mutate", "Cannot declare")):
         hint = (
             "an inline table { ... } is closed: write its further keys inside the braces, or use a [table] header "
             "instead of the braces"
@@ -217,6 +222,8 @@ def merge(parent: Tree, child: Tree, path: Path = ()) -> Tree:
 
 
 def _merge_tables(old: Tree, new: Tree, path: Path) -> Tree:
+    if ("from" in old and "steps" in new) or ("steps" in old and "from" in new and "use" not in old):
+        return _copy(new)  # one kind of schedule in place of the other
     changed = "use" in new and new["use"] != old.get("use")
     if changed and path[0] == "data":
         return merge({key: value for key, value in old.items() if key in COMMON_DATA_OPTIONS}, new, path)

@@ -40,13 +40,6 @@ def assemble(source: Source, registry: Registry) -> Wiring:
     monitor = _expressions(recipe.monitor, scope, "monitor")
     if names.problems:
         raise RecipeError(_unique(names.problems))
-    flow = {name: scope.expression(name, ("flow", name)) for name in recipe.flow}
-    sizer = Sizer(recipe, source, parts, priors, data, {name: node for name, node in likes.items() if node})
-    wanted = [*inference.values(), *monitor.values(), *sizer.likes.values(), *[node for node in flow.values() if node]]
-    sizer.infer(graph, phases, wanted, _code_pairs(inference, code))
-    problems = [*names.problems, *sizer.problems]
-    if problems:
-        raise RecipeError(_unique(problems))
     unused = set(parts) - parts_called(ancestors([*phase_nodes(phases), *inference.values(), *monitor.values()]))
     if unused:
         raise RecipeError([
@@ -54,11 +47,18 @@ def assemble(source: Source, registry: Registry) -> Wiring:
                     "call it in [flow], a loss or [inference], or remove it")
             for name in sorted(unused)
         ])  # fmt: skip
+    flow = {name: scope.expression(name, ("flow", name)) for name in recipe.flow}
+    sizer = Sizer(recipe, source, parts, priors, data, {name: node for name, node in likes.items() if node})
+    wanted = [*inference.values(), *monitor.values(), *sizer.likes.values(), *[node for node in flow.values() if node]]
+    sizer.infer(graph, phases, wanted, _code_pairs(inference, code))
+    problems = [*names.problems, *sizer.problems]
+    if problems:
+        raise RecipeError(_unique(problems))
     return Wiring(
         recipe=recipe, source=source, graph=graph, parts=sizer.sized_parts(), draws=sizer.draws(), data=data,
         data_spaces=sizer.data_spaces, states=sizer.states(), phases=tuple(phases), inference=inference, code=code,
         monitor=monitor, spaces=sizer.spaces(graph), components=tuple(dict.fromkeys(components.used)),
-        warnings=_warnings(recipe, names),
+        warnings=_warnings(recipe, [*phase_nodes(phases), *inference.values(), *monitor.values(), *([code] if code else [])], flow, sizer.likes),
     )  # fmt: skip
 
 
@@ -102,11 +102,14 @@ def _code_pairs(inference: abc.Mapping[str, Node], code: Node | None) -> list[tu
     return pairs
 
 
-def _warnings(recipe: Recipe, names: Names) -> tuple[str, ...]:
-    tables: dict[str, abc.Iterable[str]] = {"draw": recipe.draw, "flow": recipe.flow, "scalars": recipe.scalars}
-    return tuple(
-        f"[{table}] {name} is used by nothing"
-        for table, values in tables.items()
-        for name in values
-        if name not in names.used and name != recipe.inference.get("code")
-    )
+def _warnings(
+    recipe: Recipe, roots: abc.Sequence[Node], flow: abc.Mapping[str, Node | None], likes: abc.Mapping[str, Node]
+) -> tuple[str, ...]:
+    """Values that nothing needs: not an error, but hardly meant."""
+    needed = ancestors([*roots, *likes.values()])
+    sources = {node.source for node in needed if node.op == "source"}
+    kept = {name for kind, name in sources if kind == "kept"}
+    found = [f"[draw] {name}" for name in recipe.draw if ("draw", name) not in sources]
+    found += [f"[scalars] {name}" for name in recipe.scalars if ("scalars", name) not in sources]
+    found += [f"[flow] {name}" for name, node in flow.items() if node not in needed and name not in kept]
+    return tuple(f"{name} is used by nothing" for name in found)

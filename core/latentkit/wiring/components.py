@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from latentkit.errors import LatentkitError, Problem, RegistryError
+from latentkit.errors import LatentkitError, Problem, RegistryError, nearest
 from latentkit.interfaces import Component, DataSource, Part, Prior
 from latentkit.recipe.converting import structure
 from latentkit.recipe.schema import Recipe, UseSpec
@@ -59,7 +59,11 @@ class Components:
         return made
 
     def configure(
-        self, spec: UseSpec, kinds: abc.Collection[str], path: tuple[str, ...], base: type[T],
+        self,
+        spec: UseSpec,
+        kinds: abc.Collection[str],
+        path: tuple[str, ...],
+        base: type[T],
         extra: abc.Mapping[str, object] | None = None,
     ) -> T | None:
         """One component, or ``None`` where it had a problem."""
@@ -68,8 +72,12 @@ class Components:
             return None
         options = {**spec.options, **(extra or {})}
         value, problems = structure(options, cls, self.source.where, path)
-        self.problems += [attrs.evolve(problem, hint=problem.hint or f"see `latentkit show {spec.use}`")
-                          for problem in problems]  # fmt: skip
+        keys = [field.name for field in (*attrs.fields(type(spec)), *attrs.fields(cls)) if field.name != "options"]
+        for problem in problems:
+            # The key may be a misspelt one of the table around the component's own options.
+            near = nearest(problem.where.rpartition(".")[2].rpartition(" ")[2], keys)
+            hint = (near if problem.fact == "unknown key" else "") or problem.hint or f"see `latentkit show {spec.use}`"
+            self.problems.append(attrs.evolve(problem, hint=hint))
         assert value is None or isinstance(value, base)
         return value
 

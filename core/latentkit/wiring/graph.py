@@ -51,7 +51,10 @@ class Graph:
         """The recipe path and the text of the expression that a node first stood in."""
 
     def node(
-        self, op: str, args: abc.Sequence[Node] = (), value: object = None,
+        self,
+        op: str,
+        args: abc.Sequence[Node] = (),
+        value: object = None,
         origin: tuple[tuple[str, ...], str] = ((), ""),
     ) -> Node:
         """The node of this operation on these arguments: the known one, or a new one."""

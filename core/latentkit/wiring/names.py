@@ -124,7 +124,7 @@ class Scope:
             return None
         if entry and entry not in part.entries:
             known = ", ".join(part.entries) or "none"
-            fact = f'"{text}": {name} ({type(part).__name__.lstrip("_")}) has no entry \'{entry}\'; it has: {known}'
+            fact = f"\"{text}\": {name} ({type(part).__name__.lstrip('_')}) has no entry '{entry}'; it has: {known}"
             self.names.problem(path, fact, nearest(entry, part.entries))
             return None
         good = [arg for arg in args if arg is not None]

@@ -6,8 +6,9 @@ from collections import abc
 
 from latentkit.errors import nearest
 from latentkit.interfaces import Part
-from latentkit.recipe.quantities import Quantity
+from latentkit.recipe.quantities import Quantity, Ramp, Stairs, Timed, read_quantity
 from latentkit.recipe.schema import PhaseSpec, Recipe, TermSpec, UseSpec
+from latentkit.spaces import Space, parse_ports
 from latentkit.wiring.components import Components
 from latentkit.wiring.graph import Graph, Node
 from latentkit.wiring.names import Names, Path, Scope
@@ -38,7 +39,14 @@ class PhaseReader:
             if part not in self.recipe.parts:
                 hint = nearest(part, self.recipe.parts)
                 self.names.problem((*path, "train"), f"no part is called '{part}'", hint)
+            elif self.recipe.parts[part].frozen:
+                self.names.problem((*path, "train"), f"'{part}' is frozen, so no phase can train it")
+            elif spec.train.count(part) > 1:
+                self.names.problem((*path, "train"), f"names '{part}' more than once")
             self.names.used.add(part)
+        if spec.every < 1:
+            self.names.problem((*path, "every"), f"must be at least 1, found {spec.every}")
+        self._check_keep(name, spec)
         read = [self._term(name, key, term, scope) for key, term in spec.loss.items()]
         kept = {key: scope.expression(key, (*path, "keep")) for key in spec.keep}
         terms = tuple(term for term in read if term is not None)
@@ -77,9 +85,8 @@ class PhaseReader:
 
     def _term(self, phase: str, name: str, spec: TermSpec, scope: Scope) -> Term | None:
         path = ("phase", phase, "loss", name)
-        for key, value in (("every", spec.every), ("every", self.recipe.phase[phase].every)):
-            if value < 1:
-                self.names.problem((*path, key), f"must be at least 1, found {value}")
+        if spec.every < 1:
+            self.names.problem((*path, "every"), f"must be at least 1, found {spec.every}")
         weight = scope.quantity(spec.weight, (*path, "weight"))
         if spec.use is None:
             node = scope.expression(str(spec.options.get("of", "")), path)
@@ -124,7 +131,7 @@ class PhaseReader:
         if port not in inputs:
             if optional:
                 return self.graph.node("number", (), None)
-            self.names.problem(path[:-1], f"{spec.use} needs '{port}'", f"write {port} = \"...\"")
+            self.names.problem(path[:-1], f"{spec.use} needs '{port}'", f'write {port} = "..."')
             return None
         value = inputs[port]
         if kind == "scalar" and not isinstance(value, str):
@@ -141,14 +148,19 @@ class PhaseReader:
         return None if wrt is None else self.graph.node("grad", (node, wrt), None, (path, value))
 
     def _scalar(self, value: object, path: Path, scope: Scope) -> Node | None:
-        from latentkit.recipe.quantities import read_quantity
-
         try:
             quantity: Quantity = read_quantity(value)
         except ValueError as error:
             self.names.problem(path, str(error))
             return None
         return scope.quantity(quantity, path)
+
+    def _check_keep(self, name: str, spec: PhaseSpec) -> None:
+        """What later phases read must exist at every step."""
+        lazy = spec.every > 1 or all(term.every > 1 for term in spec.loss.values())
+        if spec.keep and (lazy or _least(spec.repeat) < 1):
+            fact = "needs a phase that runs in every step: later phases read what it keeps"
+            self.names.problem(("phase", name, "keep"), fact, "drop 'every' or 'repeat' of 0 here, or the 'keep'")
 
     def _check_together(self) -> None:
         if not self.recipe.together:
@@ -160,10 +172,14 @@ class PhaseReader:
                     self.names.problem(("phase", name, key), fact)
 
 
+def _least(repeat: Timed) -> float:
+    if isinstance(repeat, Stairs):
+        return min(value for _, value in repeat.steps)
+    return min(repeat.start_value, repeat.end_value) if isinstance(repeat, Ramp) else repeat.value
+
+
 def _port_names(cls: type[Part]) -> dict[str, tuple[bool, str]]:
     """Input ports of a loss class: whether each may be left out, and its kind."""
-    from latentkit.spaces import Space, parse_ports
-
     signature = parse_ports(cls.ports, {})
     return {
         port.name: (port.optional, port.space.kind if isinstance(port.space, Space) else "")

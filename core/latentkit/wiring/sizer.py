@@ -30,9 +30,7 @@ class Sizer:
             for name, spec in recipe.data.items()
             for value, field in spec.gives.items()
         }
-        self.signatures: dict[str, dict[str, Signature]] = {
-            name: part.signatures(name) for name, part in parts.items()
-        }
+        self.signatures: dict[str, dict[str, Signature]] = {name: part.signatures(name) for name, part in parts.items()}
         self.draw_spaces = {name: _draw_space(recipe.draw[name], prior, name) for name, prior in priors.items()}
         self.state_spaces: dict[str, Space | Var] = {
             name: _state_space(spec, name) for name, spec in recipe.state.items()

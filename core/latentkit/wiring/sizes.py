@@ -14,9 +14,7 @@ from latentkit.spaces import SCALAR, SCORE, WEIGHTS, Signature, Space, Unifier, 
 from latentkit.wiring.graph import Node
 
 _SAME = frozenset({"detach", "concat", "chunk", "roll", "flip", "take"})
-_ELEMENTWISE = frozenset(
-    {"neg", "exp", "log", "sqrt", "square", "abs", "sign", "sigmoid", "softplus", "relu", "clip"}
-)
+_ELEMENTWISE = frozenset({"neg", "exp", "log", "sqrt", "square", "abs", "sign", "sigmoid", "softplus", "relu", "clip"})
 _BINARY = frozenset({"add", "sub", "mul", "div"})
 
 

@@ -27,6 +27,7 @@ class AlaeMlpMapping(Mapping):
     """ALAE's F: pixel norm, then equalised linear layers as wide as the latent."""
 
     ports: ClassVar[str] = "z: latent[dim] -> w: latent[dim]"
+    independent: ClassVar[bool] = True
     dim: int | None = None
     layers: int = attrs.field(default=6, validator=ge(1))
     slope: float = 0.2
@@ -44,6 +45,7 @@ class AlaeMlpGenerator(Generator):
     """ALAE's G for small images: equalised linear layers, the last without activation."""
 
     ports: ClassVar[str] = "w: latent[dim] -> x: image[channels, height, width] in range"
+    independent: ClassVar[bool] = True
     dim: int | None = None
     channels: int | None = None
     height: int | None = None
@@ -67,6 +69,7 @@ class AlaeMlpEncoder(Encoder):
     """ALAE's E for small images: equalised linear layers, the output activated."""
 
     ports: ClassVar[str] = "x: image[channels, height, width] in range -> w: latent[dim]"
+    independent: ClassVar[bool] = True
     entries: ClassVar[abc.Mapping[str, str]] = {
         "features": "x: image[channels, height, width] in range -> h: features[hidden]"
     }
@@ -94,6 +97,7 @@ class AlaeMlpDiscriminator(Discriminator):
     """ALAE's D in latent space: equalised linear layers without activations; the score is output 0."""
 
     ports: ClassVar[str] = "w: latent[dim] -> score"
+    independent: ClassVar[bool] = True
     entries: ClassVar[abc.Mapping[str, str]] = {"outputs": "w: latent[dim] -> h: features[dim]"}
     dim: int | None = None
     layers: int = attrs.field(default=3, validator=ge(1))

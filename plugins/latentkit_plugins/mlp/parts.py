@@ -26,6 +26,7 @@ class MlpMapping(Mapping):
     """Perceptron from latent to latent of the same size."""
 
     ports: ClassVar[str] = "z: latent[dim] -> w: latent[dim]"
+    independent: ClassVar[bool] = True
     dim: int | None = None
     hidden: int = attrs.field(default=256, validator=ge(1))
     layers: int = attrs.field(default=3, validator=ge(2))
@@ -42,6 +43,7 @@ class MlpGenerator(Generator):
     """Perceptron from latent to image; the activation fixes the value range."""
 
     ports: ClassVar[str] = "w: latent[dim] -> x: image[channels, height, width] in range"
+    independent: ClassVar[bool] = True
     dim: int | None = None
     channels: int | None = None
     height: int | None = None
@@ -68,6 +70,7 @@ class MlpEncoder(Encoder):
     """Perceptron from image to latent."""
 
     ports: ClassVar[str] = "x: image[channels, height, width] in range -> w: latent[dim]"
+    independent: ClassVar[bool] = True
     entries: ClassVar[abc.Mapping[str, str]] = {
         "features": "x: image[channels, height, width] in range -> h: features[hidden]"
     }
@@ -90,6 +93,7 @@ class MlpDiscriminator(Discriminator):
     """Perceptron from latent to score."""
 
     ports: ClassVar[str] = "w: latent[dim] -> score"
+    independent: ClassVar[bool] = True
     dim: int | None = None
     hidden: int = attrs.field(default=256, validator=ge(1))
     layers: int = attrs.field(default=3, validator=ge(2))

@@ -43,6 +43,7 @@ class Matrix(Mapping):
     """Learned square matrix, at first the identity; generalises the correlation's affine freedom."""
 
     ports: ClassVar[str] = "h: latent[dim] -> z: latent[dim]"
+    independent: ClassVar[bool] = True
     entries: ClassVar[abc.Mapping[str, str]] = {"inverse": "z: latent[dim] -> h: latent[dim]"}
     dim: int | None = None
 
@@ -56,6 +57,7 @@ class Head(Discriminator):
     """The paper's T: a perceptron of one hidden layer that reads the encoder's code."""
 
     ports: ClassVar[str] = "h: latent[dim] -> score"
+    independent: ClassVar[bool] = True
     dim: int | None = None
     hidden: int = attrs.field(default=128, validator=ge(1))
 

@@ -1,0 +1,55 @@
+"""One pass where a part is called on several batches: the calls run as one on their concatenation.
+
+Only for parts that keep samples independent, so the result is the same; a part that couples the batch is left alone.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+
+from latentkit.wiring.graph import Node, ancestors
+
+Unit = tuple[Node, ...]
+
+
+def units(order: abc.Sequence[Node], may_merge: abc.Callable[[Node], object]) -> list[Unit]:
+    """The nodes in an order of evaluation, calls that can share a pass as one unit.
+
+    Args:
+        order: the nodes, arguments before what uses them.
+        may_merge: a key; calls of equal key may share a pass. ``None``: never.
+    """
+    groups: dict[object, list[Node]] = {}
+    for node in order:
+        key = may_merge(node)
+        if key is not None:
+            groups.setdefault(key, []).append(node)
+    merged: list[Unit] = []
+    for members in groups.values():
+        unit = tuple(node for node in members if not _depends(node, members))
+        if len(unit) > 1 and _scheduled(order, [*merged, unit]) is not None:
+            merged.append(unit)
+    scheduled = _scheduled(order, merged)
+    assert scheduled is not None
+    return scheduled
+
+
+def _depends(node: Node, others: abc.Iterable[Node]) -> bool:
+    upstream = ancestors([node]) - {node}
+    return any(other in upstream for other in others)
+
+
+def _scheduled(order: abc.Sequence[Node], merged: abc.Sequence[Unit]) -> list[Unit] | None:
+    """Units so that arguments come first, otherwise in the order of writing; ``None`` where they wait in a circle."""
+    unit_of = {node: unit for unit in merged for node in unit}
+    waiting = list(dict.fromkeys(unit_of.get(node, (node,)) for node in order))
+    done: set[Node] = set()
+    scheduled: list[Unit] = []
+    while waiting:
+        ready = next((unit for unit in waiting if all(arg in done for node in unit for arg in node.args)), None)
+        if ready is None:
+            return None
+        waiting.remove(ready)
+        scheduled.append(ready)
+        done.update(ready)
+    return scheduled

@@ -1,0 +1,61 @@
+"""``check`` and ``explain``."""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import Any
+
+Command = abc.Callable[..., Any]
+
+
+def test_a_sound_recipe_is_told_with_what_was_proved(latentkit: Command) -> None:
+    done = latentkit("check", "alae-mlp", "--set", "parts.E.hidden=8")
+    assert done.code == 0
+    assert done.out.startswith("alae-mlp is sound\n  every edge agrees")
+
+
+def test_all_problems_of_a_recipe_are_told_with_their_places(latentkit: Command) -> None:
+    done = latentkit("check", "alae-mlp", "--set", "parts.E.hiden=8", "--set", "draw.z.dim=half")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: 2 problems\n")
+    assert "--set parts.E.hiden, [parts] E.hiden: unknown key" in done.err
+    assert "expected a whole number, found 'half'" in done.err
+
+
+def test_check_is_json_for_programs(latentkit: Command) -> None:
+    good = latentkit("check", "alae-mlp", "--json")
+    assert (good.code, good.json["ok"], good.json["problems"]) == (0, True, [])
+    bad = latentkit("check", "alae-mlp", "--json", "--set", "parts.E.hiden=8")
+    assert (bad.code, bad.json["ok"]) == (2, False)
+    assert bad.json["problems"][0]["fact"] == "unknown key"
+
+
+def test_an_unknown_recipe_names_the_nearest(latentkit: Command) -> None:
+    done = latentkit("check", "alae-mpl")
+    assert (done.code, done.err) == (2, "error: no shipped recipe is called 'alae-mpl'\n  did you mean 'alae-mlp'?\n")
+
+
+def test_explain_tells_a_recipe_and_draws_it(latentkit: Command) -> None:
+    assert "alae-mlp" in latentkit("explain", "alae-mlp").out
+    assert "flowchart" in latentkit("explain", "alae-mlp", "--mermaid").out
+
+
+def test_explain_tells_what_differs_from_the_parent(latentkit: Command) -> None:
+    assert "phase.reciprocate" in latentkit("explain", "alae-pearson", "--diff").out
+    assert "train.batch" in latentkit("explain", "alae-mlp", "--diff", "--set", "train.batch=3").out
+    assert "alae-pearson" in latentkit("explain", "alae-mlp", "--against", "alae-pearson").out
+
+
+def test_diff_needs_something_to_differ_from(latentkit: Command) -> None:
+    done = latentkit("explain", "alae-mlp", "--diff")
+    assert done.code == 2
+    assert "'alae-mlp' extends no recipe" in done.err
+
+
+def test_options_of_explain_that_exclude_each_other_are_refused(latentkit: Command) -> None:
+    both = latentkit("explain", "alae-mlp", "--diff", "--against", "ogan")
+    assert both.code == 2
+    assert "give one" in both.err
+    drawn = latentkit("explain", "alae-pearson", "--mermaid", "--diff")
+    assert drawn.code == 2
+    assert "--mermaid draws one recipe" in drawn.err

@@ -1,0 +1,161 @@
+"""``sample``, ``reconstruct``, ``encode``, ``interpolate``, ``eval`` on a trained run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import abc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+import latentkit as lk
+
+Command = abc.Callable[..., Any]
+
+RECIPE_WITHOUT_ENCODER = """
+extends = "alae-mlp"
+remove = ["inference.encode", "inference.features"]
+"""
+
+
+def test_samples_are_one_picture_that_the_seed_decides(latentkit: Command, run: Path) -> None:
+    done = latentkit("sample", run, "-n", 4, "--seed", 1)
+    assert (done.code, done.out) == (0, "wrote tiny-samples.png\n")
+    again = latentkit("sample", run, "-n", 4, "--seed", 1, "--out", "deep/again.png", "--json")
+    assert (again.json["file"], again.json["n"]) == ("deep/again.png", 4)
+    latentkit("sample", run, "-n", 4, "--seed", 2, "--out", "other.png")
+    first, same, other = (Path(name).read_bytes() for name in ("tiny-samples.png", "deep/again.png", "other.png"))
+    assert first == same
+    assert first != other
+
+
+def test_raw_weights_and_the_single_file_can_be_used(latentkit: Command, run: Path) -> None:
+    assert latentkit("sample", run, "-n", 1, "--weights", "raw").code == 0
+    done = latentkit("sample", run / "model.safetensors", "-n", 1)
+    assert (done.code, done.out) == (0, "wrote tiny-samples.png\n")
+
+
+def test_reconstructions_stand_under_the_pictures_of_a_folder(latentkit: Command, run: Path, scans: Path) -> None:
+    done = latentkit("reconstruct", run, scans, "--out", "pairs.png", "--json")
+    assert (done.code, done.json["n"]) == (0, 2)
+    assert [Path(name).name for name in done.json["images"]] == ["a.png", "b.jpg"]
+    with Image.open("pairs.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_pictures_are_read_as_the_training_reads_them(run: Path, scans: Path) -> None:
+    from latentkit_cli.images import read_images
+
+    images, files = read_images(lk.load(run), [scans / "b.jpg"])
+    assert tuple(images.shape) == (1, 1, 28, 28)
+    assert (float(images.min()) >= 0, float(images.max()) <= 1, len(files)) == (True, True, 1)
+
+
+def test_codes_are_written_in_three_formats(latentkit: Command, run: Path, scans: Path) -> None:
+    for name in ("codes.npz", "codes.safetensors", "codes.csv"):
+        assert latentkit("encode", run, scans, "--out", name).out == f"wrote {name}\n"
+    with np.load("codes.npz", allow_pickle=False) as file:
+        codes, files = file["codes"], file["files"]
+    assert codes.shape == (2, 50)
+    assert [Path(name).name for name in files] == ["a.png", "b.jpg"]
+    np.testing.assert_array_equal(load_file("codes.safetensors")["codes"], codes)
+    with Path("codes.csv").open() as table:
+        head, first, _ = csv.reader(table)
+    assert (head[:2], head[-1]) == (["file", "code0"], "code49")
+    np.testing.assert_allclose(np.array(first[1:], float), codes[0], rtol=1e-6)
+
+
+def test_codes_are_printed_as_json(latentkit: Command, run: Path, scans: Path, tmp_path: Path) -> None:
+    done = latentkit("encode", run, scans / "a.png", "--json")
+    (found,) = done.json
+    assert (len(found["code"]), Path(found["file"]).name) == (50, "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_way_between_seeds_and_pictures_is_a_strip(latentkit: Command, run: Path, scans: Path) -> None:
+    assert latentkit("interpolate", run, 1, 2).out == "wrote tiny-interpolation.png\n"
+    done = latentkit("interpolate", run, 1, scans / "a.png", "--steps", 3, "--spherical", "--out", "s.png", "--json")
+    assert (done.code, done.json["steps"]) == (0, 3)
+    with Image.open("s.png") as picture:
+        width, height = picture.size
+    assert width > 2.5 * height
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reconstruct", "RUN", "no.png", "gone/"], "no such file or folder: no.png, gone"),
+        (["encode", "RUN", "SCANS/notes.txt"], "no picture that can be read: "),
+        (["reconstruct", "RUN", "."], ".: a folder without pictures (.png, "),
+        (["encode", "RUN", "SCANS", "--out", "codes.txt"], "expected a name that ends in .npz or .safetensors or .csv"),
+        (["sample", "RUN", "--out", "samples.jpg"], "--out samples.jpg: expected a name that ends in .png"),
+        (["sample", "RUN", "--weights", "best"], "expected 'average' or 'raw', found 'best'"),
+        (["sample", "RUN", "--device", "abacus"], "--device abacus: not available here"),
+        (["sample", "RUN", "-n", "0"], "Invalid value for '-n'"),
+        (["sample", "nowhere"], "nowhere: no such file or folder"),
+        (["sample", "SCANS"], "it is no run folder"),
+        (["sample", "SCANS/notes.txt"], "not a safetensors file"),
+        (["encode", "RUN"], "Missing argument 'IMAGES"),
+        (["interpolate", "RUN", "1", "two"], "no such file or folder: two"),
+        (["interpolate", "RUN", "-1", "2"], "No such option"),
+        (["eval", "RUN", "--metric", "probs"], "did you mean"),
+        (["eval", "RUN", "--weights", "best"], "found 'best'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+    ],
+)
+def test_mistakes_end_with_2_and_a_message(
+    latentkit: Command, run: Path, scans: Path, arguments: list[str], message: str
+) -> None:
+    done = latentkit(*(item.replace("RUN", str(run)).replace("SCANS", str(scans)) for item in arguments))
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_result_that_cannot_be_written_is_a_message(latentkit: Command, run: Path, scans: Path) -> None:
+    Path("file").write_text("")
+    done = latentkit("encode", run, scans, "--out", "file/c.npz")
+    assert done.code == 2
+    assert "file/c.npz: cannot be written" in done.err
+
+
+def test_a_run_without_an_encoder_says_so(latentkit: Command, run: Path, scans: Path, tmp_path: Path) -> None:
+    Path("plain.toml").write_text(RECIPE_WITHOUT_ENCODER)
+    options = (
+        "--set",
+        "parts.E.hidden=8",
+        "--set",
+        "parts.G.hidden=8",
+        "--set",
+        "data.count=8",
+        "--set",
+        "train.batch=4",
+    )
+    made = latentkit("compose", "plain.toml", "--out", "p", "--steps", 1, *options)
+    assert made.code == 0
+    assert "latentkit reconstruct" not in made.out
+    for command in ("reconstruct", "encode"):
+        done = latentkit(command, "p", scans)
+        assert done.code == 2
+        assert "has no role 'encode'" in done.err
+    assert latentkit("interpolate", "p", 1, 2).code == 0
+
+
+def test_eval_writes_figures_and_says_why_some_are_missing(latentkit: Command, run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    done = latentkit("eval", copy, "-n", 16)
+    assert done.code == 0
+    assert "averaged weights, step 3" in done.out
+    assert "raw weights, step 3" in done.out
+    assert "no images are held out" in done.out
+    assert done.out.endswith("Added to copy/metrics.jsonl\n")
+    records = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
+    assert any(record.get("evaluation") == "latent-reconstruction" for record in records)
+    one = latentkit("eval", copy, "-n", 16, "--metric", "latent-correlation", "--weights", "raw", "--json").json
+    assert [(item["evaluation"], item["weights"]) for item in one] == [("latent-correlation", "raw")]
