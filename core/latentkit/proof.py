@@ -13,7 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from latentkit.engine.plan import differentiable_ancestors, groups, plan
+from latentkit.engine.plan import groups, plan
 from latentkit.engine.program import Outcome, Program, evaluate
 from latentkit.engine.training import Training
 from latentkit.engine.updates import trainable
@@ -21,7 +21,7 @@ from latentkit.errors import LatentkitError, Problem, RecipeError
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
 from latentkit.spaces import Space
-from latentkit.wiring.graph import Node, ancestors
+from latentkit.wiring.graph import Node, ancestors, differentiable_ancestors
 from latentkit.wiring.wiring import Phase, Term, Wiring, parts_called
 
 PROBE_BATCH = 4
@@ -84,7 +84,7 @@ def _static(wiring: Wiring) -> list[Problem]:
                 fact = f"'{part}' is trained here, but no term's gradient reaches it"
                 hint = f"add a term that depends on {part}, or take it out of 'train'"
                 problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact, hint))
-    return [*problems, *_ownership(wiring), *_sources(wiring)]
+    return [*problems, *_ownership(wiring)]
 
 
 def _phantom(wiring: Wiring, phase: Phase, term: Term) -> Problem:
@@ -118,10 +118,6 @@ def _ownership(wiring: Wiring) -> list[Problem]:
             if name in wiring.parts and not any(True for _ in _parameters(wiring.parts[name])):
                 fact = f"'{name}' has no parameters, so it cannot be trained"
                 problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact))
-    averaged = [(key, part) for key, spec in wiring.recipe.average.items() for part in spec.parts]
-    for key, name in averaged:
-        if name not in wiring.parts:
-            problems.append(Problem(wiring.source.where(("average", key, "parts")), f"no part is called '{name}'"))
     return problems
 
 
@@ -131,17 +127,6 @@ def _parameters(part: Any) -> abc.Iterator[Tensor]:
             yield from part.build().parameters()
     except LatentkitError:
         return  # building again reports it, with its place
-
-
-def _sources(wiring: Wiring) -> list[Problem]:
-    problems = []
-    for name in wiring.recipe.inference:
-        if name != "code" and name in wiring.inference:
-            for node in ancestors([wiring.inference[name]]):
-                if node.op == "grad":
-                    where = wiring.source.where(("inference", name))
-                    problems.append(Problem(where, "grad() is for losses; inference has no gradients"))
-    return problems
 
 
 def _on_meta(wiring: Wiring, registry: Registry) -> list[Problem]:

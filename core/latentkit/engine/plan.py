@@ -12,11 +12,8 @@ import attrs
 
 from latentkit.engine.merging import Unit, units
 from latentkit.recipe.quantities import Constant
-from latentkit.wiring.graph import Node, ancestors
+from latentkit.wiring.graph import CUTS, Node, ancestors, differentiable_ancestors
 from latentkit.wiring.wiring import Phase, Term, Wiring
-
-CUTS = frozenset({"detach", "sign"})
-"""Operations that end a gradient path."""
 
 
 @attrs.frozen(eq=False)
@@ -117,18 +114,6 @@ def reached_by(order: abc.Iterable[Node], trained: abc.Collection[str]) -> set[N
         if own or any(arg in reached for arg in node.args):
             reached.add(node)
     return reached
-
-
-def differentiable_ancestors(roots: abc.Iterable[Node]) -> set[Node]:
-    """The nodes that a gradient of the roots can flow to."""
-    found: set[Node] = set()
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += [] if node.op in CUTS else node.args
-    return found
 
 
 def between(start: Node, end: Node) -> set[Node]:

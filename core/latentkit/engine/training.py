@@ -20,7 +20,7 @@ from latentkit.errors import LatentkitError
 from latentkit.interfaces import Prior
 from latentkit.optimizers import Optimizer
 from latentkit.recipe.quantities import Constant, Formula, Quantity, is_static
-from latentkit.recipe.schema import OptimizerSpec, UseSpec
+from latentkit.recipe.schema import OptimizerSpec
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
 from latentkit.wiring.components import Components
@@ -300,8 +300,7 @@ def optimizer_of(components: Components, spec: OptimizerSpec, owner: str) -> Opt
     from latentkit.errors import RecipeError
 
     path = ("phase", owner, "optimizer") if owner else ("optimizer",)
-    use = UseSpec(use=spec.use, options=spec.options)
-    found = components.configure(use, ("optimizer",), path, Optimizer)  # type: ignore[type-abstract]
+    found = components.configure(spec, ("optimizer",), path, Optimizer)  # type: ignore[type-abstract]
     if found is None:
         raise RecipeError(components.problems)
     return found

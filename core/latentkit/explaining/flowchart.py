@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import abc
 
-from latentkit.engine.plan import CUTS
 from latentkit.explaining.layout import listed
 from latentkit.explaining.rendering import Renderer, quantity
 from latentkit.recipe.quantities import Constant
-from latentkit.wiring.graph import Node, ancestors
+from latentkit.wiring.graph import CUTS, Node, ancestors
 from latentkit.wiring.wiring import Phase, Wiring
 
 _COLOURS = ("#cfe3f7", "#fbdcc4", "#d6efd0", "#e8d9f3", "#f9efb8", "#f6cfd8", "#d3eeee")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import abc
 
-from latentkit.engine.plan import CUTS, Plan, differentiable_ancestors, groups, plan, reached_by
+from latentkit.engine.plan import Plan, groups, plan, reached_by
 from latentkit.explaining.layout import WIDTH, columns, listed, wrapped
 from latentkit.explaining.rendering import Renderer, number, quantity
 from latentkit.recipe.quantities import Constant, Quantity
 from latentkit.spaces import SCALAR
-from latentkit.wiring.graph import ancestors
+from latentkit.wiring.graph import CUTS, ancestors, differentiable_ancestors
 from latentkit.wiring.wiring import Phase, Term, Wiring, parts_called
 
 

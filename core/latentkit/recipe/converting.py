@@ -37,11 +37,15 @@ def _tuple(value: object, kind: type) -> object:
     return tuple(converter.structure(item, inner) for item, inner in zip(value, types_, strict=True))
 
 
+def _origin(kind: object) -> object:
+    return typing.get_origin(kind)
+
+
 def _described(kind: object) -> str:
     if kind in _NAMES:
         return _NAMES[kind]
     arguments = typing.get_args(kind)
-    origin = typing.cast(object, typing.get_origin(kind))
+    origin = _origin(kind)
     if origin is tuple:
         if arguments[-1] is Ellipsis:
             return f"a list, each {_described(arguments[0])}"
@@ -78,15 +82,15 @@ def _object(value: object, _: object) -> object:
 
 
 def _is_union(kind: object) -> bool:
-    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return _origin(kind) in (typing.Union, types.UnionType)
 
 
 converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
 for _kind in _NAMES:
     converter.register_structure_hook(_kind, _strict(_kind))
-converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is tuple, _tuple)
+converter.register_structure_hook_func(lambda kind: _origin(kind) is tuple, _tuple)
 converter.register_structure_hook_func(_is_union, _union)
-converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is typing.Literal, _literal)
+converter.register_structure_hook_func(lambda kind: _origin(kind) is typing.Literal, _literal)
 converter.register_structure_hook_func(lambda kind: kind is object, _object)
 converter.register_structure_hook_func(lambda kind: kind == Quantity, lambda value, _: read_quantity(value))
 converter.register_structure_hook_func(lambda kind: kind == Timed, lambda value, _: read_quantity(value, formula=False))

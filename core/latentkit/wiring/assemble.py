@@ -28,42 +28,38 @@ def assemble(source: Source, registry: Registry) -> Wiring:
     parts, priors, data = components.parts(recipe), components.priors(recipe), components.data(recipe)
     names = Names(recipe, source, parts)
     graph = Graph()
-    reader = PhaseReader(recipe, names, graph, components)
-    phases = reader.phases()
-    problems = [*components.problems, *names.problems]
-    if problems:
-        raise RecipeError(_unique(problems))
+    phases = PhaseReader(recipe, names, graph, components).phases()
     scope = Scope(graph, names)
     likes = {name: scope.expression(spec.like, ("draw", name, "like"))
              for name, spec in recipe.draw.items() if spec.like}  # fmt: skip
     inference, code = _inference(recipe, scope, names)
     monitor = _expressions(recipe.monitor, scope, "monitor")
-    if names.problems:
-        raise RecipeError(_unique(names.problems))
-    unused = set(parts) - parts_called(ancestors([*phase_nodes(phases), *inference.values(), *monitor.values()]))
-    if unused:
-        raise RecipeError([
-            Problem(source.where(("parts", name)), f"no expression uses the part '{name}'",
-                    "call it in [flow], a loss or [inference], or remove it")
-            for name in sorted(unused)
-        ])  # fmt: skip
-    flow = {name: scope.expression(name, ("flow", name)) for name in recipe.flow}
+    _check_roles(inference, monitor, names)
+    _check_numbers(recipe, names)
+    needed_names = frozenset(names.used)
+    # Flow values that nothing needs are read all the same, so that their faults are found.
+    flow = [node for name in recipe.flow if (node := scope.expression(name, ("flow", name)))]
+    _raise_for([*components.problems, *names.problems])
+    roots = [*phase_nodes(phases), *inference.values(), *monitor.values()]
+    unused = set(parts) - parts_called(ancestors(roots))
+    for name in sorted(unused):
+        hint = "call it in [flow], a loss or [inference], or remove it"
+        names.problem(("parts", name), f"no expression uses the part '{name}'", hint)
     sizer = Sizer(recipe, source, parts, priors, data, {name: node for name, node in likes.items() if node})
-    wanted = [*inference.values(), *monitor.values(), *sizer.likes.values(), *[node for node in flow.values() if node]]
-    sizer.infer(graph, phases, wanted, _code_pairs(inference, code))
-    problems = [*names.problems, *sizer.problems]
-    if problems:
-        raise RecipeError(_unique(problems))
+    sizer.infer(graph, phases, [*roots, *sizer.likes.values(), *flow], _code_pairs(inference, code), unused)
+    _raise_for([*names.problems, *sizer.problems])
     return Wiring(
         recipe=recipe, source=source, graph=graph, parts=sizer.sized_parts(), draws=sizer.draws(), data=data,
         data_spaces=sizer.data_spaces, states=sizer.states(), phases=tuple(phases), inference=inference, code=code,
         monitor=monitor, spaces=sizer.spaces(graph), components=tuple(dict.fromkeys(components.used)),
-        warnings=_warnings(recipe, [*phase_nodes(phases), *inference.values(), *monitor.values(), *([code] if code else [])], flow, sizer.likes),
+        warnings=_warnings(recipe, needed_names),
     )  # fmt: skip
 
 
-def _unique(problems: abc.Iterable[Problem]) -> list[Problem]:
-    return list(dict.fromkeys(problems))
+def _raise_for(problems: abc.Iterable[Problem]) -> None:
+    found = list(dict.fromkeys(problems))
+    if found:
+        raise RecipeError(found)
 
 
 def _expressions(table: abc.Mapping[str, str], scope: Scope, key: str) -> dict[str, Node]:
@@ -102,14 +98,29 @@ def _code_pairs(inference: abc.Mapping[str, Node], code: Node | None) -> list[tu
     return pairs
 
 
-def _warnings(
-    recipe: Recipe, roots: abc.Sequence[Node], flow: abc.Mapping[str, Node | None], likes: abc.Mapping[str, Node]
-) -> tuple[str, ...]:
+def _check_roles(inference: abc.Mapping[str, Node], monitor: abc.Mapping[str, Node], names: Names) -> None:
+    for table, nodes in (("inference", inference), ("monitor", monitor)):
+        for name, root in nodes.items():
+            if any(node.op == "grad" for node in ancestors([root])):
+                names.problem((table, name), f"grad() is for losses; [{table}] is evaluated without gradients")
+
+
+def _check_numbers(recipe: Recipe, names: Names) -> None:
+    for name, state in recipe.state.items():
+        if state.every < 1:
+            names.problem(("state", name, "every"), f"must be at least 1, found {state.every}")
+    for name, average in recipe.average.items():
+        for part in average.parts:
+            if part not in recipe.parts:
+                hint = nearest(part, recipe.parts)
+                names.problem(("average", name, "parts"), f"no part is called '{part}'", hint)
+    for key in ("steps", "batch", "checkpoint_every", "keep_checkpoints", "log_every"):
+        if getattr(recipe.train, key) < 1:
+            names.problem(("train", key), f"must be at least 1, found {getattr(recipe.train, key)}")
+
+
+def _warnings(recipe: Recipe, used: abc.Collection[str]) -> tuple[str, ...]:
     """Values that nothing needs: not an error, but hardly meant."""
-    needed = ancestors([*roots, *likes.values()])
-    sources = {node.source for node in needed if node.op == "source"}
-    kept = {name for kind, name in sources if kind == "kept"}
-    found = [f"[draw] {name}" for name in recipe.draw if ("draw", name) not in sources]
-    found += [f"[scalars] {name}" for name in recipe.scalars if ("scalars", name) not in sources]
-    found += [f"[flow] {name}" for name, node in flow.items() if node not in needed and name not in kept]
+    tables: dict[str, abc.Iterable[str]] = {"draw": recipe.draw, "scalars": recipe.scalars, "flow": recipe.flow}
+    found = [f"[{table}] {name}" for table, values in tables.items() for name in values if name not in used]
     return tuple(f"{name} is used by nothing" for name in found)

@@ -68,6 +68,22 @@ class Graph:
         return self.table[key]
 
 
+CUTS = frozenset({"detach", "sign"})
+"""Operations that end a gradient path."""
+
+
+def differentiable_ancestors(roots: abc.Iterable[Node]) -> set[Node]:
+    """The nodes that a gradient of the roots can flow to."""
+    found: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += [] if node.op in CUTS else node.args
+    return found
+
+
 def ancestors(roots: abc.Iterable[Node]) -> set[Node]:
     """The nodes that the roots are computed from, roots included."""
     found: set[Node] = set()

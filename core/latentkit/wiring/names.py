@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections import abc
 
 from latentkit.errors import Problem, RecipeError, nearest
@@ -10,7 +11,7 @@ from latentkit.recipe.expressions import OPERATIONS, Tree, parse
 from latentkit.recipe.quantities import Formula, Quantity
 from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
-from latentkit.wiring.graph import Graph, Node
+from latentkit.wiring.graph import Graph, Node, ancestors, differentiable_ancestors
 
 Path = tuple[str, ...]
 
@@ -42,7 +43,7 @@ class Names:
 
     def _declare(self, name: str, table: str) -> None:
         path = (table, name)
-        if not name.isidentifier():
+        if not name.isidentifier() or keyword.iskeyword(name):
             self.problem(path, f"'{name}' cannot be used in expressions: use letters, digits and _")
         elif name in OPERATIONS:
             self.problem(path, f"'{name}' is an operation of the language", "choose another name")
@@ -105,7 +106,18 @@ class Scope:
         good = [arg for arg in args if arg is not None]
         if len(good) < len(args):
             return None
+        if tree.op == "grad":
+            return self.gradient(good[0], good[1], origin)
         return self.graph.node(tree.op, good, tree.value, origin)
+
+    def gradient(self, y: Node, x: Node, origin: tuple[Path, str]) -> Node | None:
+        """The node of d y / d x; a problem where y does not depend on x."""
+        if x in differentiable_ancestors([y]):
+            return self.graph.node("grad", (y, x), None, origin)
+        cut = x in ancestors([y])
+        why = "a detach() or sign() cuts the way" if cut else "y does not depend on x"
+        self.names.problem(origin[0], f'"{origin[1]}": grad(y, x) is 0: {why}')
+        return None
 
     def _call(self, tree: Tree, origin: tuple[Path, str]) -> Node | None:
         assert isinstance(tree.value, tuple)

@@ -48,7 +48,8 @@ class PhaseReader:
             self.names.problem((*path, "every"), f"must be at least 1, found {spec.every}")
         self._check_keep(name, spec)
         read = [self._term(name, key, term, scope) for key, term in spec.loss.items()]
-        kept = {key: scope.expression(key, (*path, "keep")) for key in spec.keep}
+        named = [key for key in spec.keep if key.isidentifier()]
+        kept = {key: scope.expression(key, (*path, "keep")) for key in named}
         terms = tuple(term for term in read if term is not None)
         return Phase(
             name, spec, terms, {key: node for key, node in kept.items() if node},
@@ -145,7 +146,7 @@ class PhaseReader:
         if port != "gradient" or node is None:
             return node
         wrt = scope.expression(spec.wrt or "", (*path[:-1], "wrt"))
-        return None if wrt is None else self.graph.node("grad", (node, wrt), None, (path, value))
+        return None if wrt is None else scope.gradient(node, wrt, (path, value))
 
     def _scalar(self, value: object, path: Path, scope: Scope) -> Node | None:
         try:
@@ -157,6 +158,12 @@ class PhaseReader:
 
     def _check_keep(self, name: str, spec: PhaseSpec) -> None:
         """What later phases read must exist at every step."""
+        for key in spec.keep:
+            if not key.isidentifier():
+                fact = f"'{key}' is no name; give the expression a name in [flow] to keep it"
+                self.names.problem(("phase", name, "keep"), fact)
+        if _least(spec.repeat) < 0:
+            self.names.problem(("phase", name, "repeat"), "must not be negative")
         lazy = spec.every > 1 or all(term.every > 1 for term in spec.loss.values())
         if spec.keep and (lazy or _least(spec.repeat) < 1):
             fact = "needs a phase that runs in every step: later phases read what it keeps"

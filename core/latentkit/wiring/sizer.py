@@ -39,9 +39,12 @@ class Sizer:
 
     def infer(
         self, graph: Graph, phases: abc.Sequence[Phase], others: abc.Iterable[Node],
-        equal: abc.Sequence[tuple[Node, Node]],
+        equal: abc.Sequence[tuple[Node, Node]], unused: abc.Collection[str] = (),
     ) -> None:  # fmt: skip
-        """Infer the space of every node that phases or roles need; what disagrees is in ``problems``."""
+        """Infer the space of every node that phases or roles need; what disagrees is in ``problems``.
+
+        Of ``unused`` parts the sizes may stay open: that they are unused is said elsewhere.
+        """
         sources: dict[object, Space | Var] = {("data", name): space for name, space in self.data_spaces.items()}
         sources |= {("draw", name): space for name, space in self.draw_spaces.items()}
         sources |= {("state", name): space for name, space in self.state_spaces.items()}
@@ -60,27 +63,33 @@ class Sizer:
             pairs += [(node, graph.node("source", (), ("state", name))) for name, node in phase.states.items()]
         self.sizes = Sizes(self.signatures, sources)
         self.sizes.infer(ancestors([*phase_nodes(phases), *others]), pairs)
-        self._report(graph, phases)
+        self._report(graph, phases, unused)
 
-    def _report(self, graph: Graph, phases: abc.Sequence[Phase]) -> None:
+    def _report(self, graph: Graph, phases: abc.Sequence[Phase], unused: abc.Collection[str]) -> None:
         for node, fact in self.sizes.failures:
             path, text = graph.origin[node]
             self.problems.append(Problem(self.source.where(path) + (f' = "{text}"' if text else ""), fact))
         if self.problems:
             return
         for name, open_sizes in self._open_sizes().items():
+            if name in unused:
+                continue
             use = self.recipe.parts[name].use
             fact = f"{' and '.join(open_sizes)} of {name} ({use}) cannot be inferred from the flow"
             self.problems.append(Problem(self.source.where(("parts", name)), fact, f"state {open_sizes[0]} = ..."))
-        for term in (term for phase in phases for term in phase.terms):
-            for node, what in ((term.node, "a loss"), (term.weight, "a weight")):
-                space = self.sizes.of(node)
-                allowed = (SCORE, SCALAR) if node is term.node else (SCALAR,)
-                if space not in allowed:
-                    wanted = " or ".join(str(item) for item in allowed)
-                    fact = f"{what} is {wanted}, this is {space}"
-                    hint = "reduce it with mean() or sum(), or use a loss such as core.l2"
-                    self.problems.append(Problem(self.source.where(term.path), fact, hint))
+        for phase in phases:
+            for term in phase.terms:
+                self._expect(term.node, (SCORE, SCALAR), "a loss", term.path)
+                self._expect(term.weight, (SCALAR,), "a weight", (*term.path, "weight"))
+            for part, node in phase.rates.items():
+                self._expect(node, (SCALAR,), f"the rate of {part}", ("phase", phase.name))
+
+    def _expect(self, node: Node, allowed: tuple[Space, ...], what: str, path: tuple[str, ...]) -> None:
+        space = self.sizes.of(node)
+        if space not in allowed:
+            wanted = " or ".join(str(item) for item in allowed)
+            one = "batch_mean() makes one number of it" if allowed == (SCALAR,) else "reduce it with mean() or sum()"
+            self.problems.append(Problem(self.source.where(path), f"{what} is {wanted}, this is {space}", one))
 
     def _open_sizes(self) -> dict[str, list[str]]:
         found = {}

@@ -112,6 +112,8 @@ class Sizes:
         return True
 
     def _operation(self, node: Node) -> bool:
+        if node.op in ("chunk", "roll"):
+            _check_whole_numbers(node)
         if node.op in _SAME:
             for arg in node.args[: 1 if node.op in ("chunk", "roll", "take") else None]:
                 self.unifier.unify(self.of(node), self.of(arg))
@@ -209,6 +211,18 @@ class Sizes:
         known = [space for space in spaces if isinstance(space, Space)]
         total = sum(space.dims[0] for space in known if isinstance(space.dims[0], int))
         return self._is(node, attrs.evolve(known[0], dims=(total, *known[0].dims[1:]), range=None))
+
+
+def _check_whole_numbers(node: Node) -> None:
+    """``chunk(x, i, n)`` and ``roll(x, n)`` take whole numbers: the plan must know the sizes of what they make."""
+    for number in node.args[1:]:
+        if number.op != "number" or not isinstance(number.value, int):
+            example = "chunk(x, 0, 2)" if node.op == "chunk" else "roll(x, 1)"
+            raise Mismatch(f"{node.op}() takes whole numbers written out, as in {example}")
+    if node.op == "chunk":
+        index, count = (int(str(number.value)) for number in node.args[1:])
+        if not 0 <= index < count:
+            raise Mismatch(f"chunk(x, i, n) is part i of n, counted from 0; found i = {index}, n = {count}")
 
 
 def batch_share(node: Node) -> Fraction:
