@@ -151,8 +151,7 @@ class Model:
 
     def _role(self, name: str, n: int, seed: int, given: abc.Mapping[str, Tensor]) -> Tensor:
         if name not in self.wiring.inference:
-            hint = "; `latentkit invert` finds codes for models without an encoder" if name == "encode" else ""
-            raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}{hint}")
+            raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}")
         (value,) = self.values([self.wiring.inference[name]], n, seed=seed, given=given)
         return value
 

@@ -47,8 +47,9 @@ class Settings:
             device = torch.device(self.device)
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
-            first = str(error).partition("\n")[0]
-            raise LatentkitError(f"--device {self.device}: not available here ({first})") from None
+            cuda = f"cuda ({torch.cuda.device_count()})" if torch.cuda.is_available() else ""
+            here = ", ".join(filter(None, ["cpu", cuda]))
+            raise LatentkitError(f"--device {self.device}: not available here; there is: {here}") from error
         return device
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:

@@ -89,7 +89,7 @@ class Signature:
 
 
 _PORT = re.compile(
-    r"^(?:(?P<name>[A-Za-z_]\w*)(?P<optional>\?)?\s*:\s*)?(?P<kind>[A-Za-z_]\w*)"
+    r"^(?:(?P<name>[A-Za-z_]\w*)(?P<optional>\?)?\s*:\s*)?(?P<one>one\s+)?(?P<kind>[A-Za-z_]\w*)"
     r"(?:\[(?P<dims>[^\]]*)\])?(?:\s+in\s+(?P<range>[A-Za-z_]\w*))?$"
 )
 
@@ -99,7 +99,7 @@ def parse_ports(text: str, sizes: abc.Mapping[str, object], owner: str = "") -> 
 
     A size is an integer, or a name: looked up in ``sizes``, and left open for the flow to determine where it is
     absent or ``None``. A capital letter as a kind is an open space (``of: T, to: T -> score``). ``in NAME`` is the
-    value range. ``name?`` is an input that may be left out.
+    value range. ``name?`` is an input that may be left out. ``one latent[dim]`` has no batch (a running mean, say).
 
     Raises:
         ValueError: the text is not of this form (a mistake of the part's author).
@@ -130,17 +130,18 @@ class _PortReader:
         arity = ARITY[kind]
         if arity is not None and len(dims) != arity:
             raise ValueError(f"port {text!r}: {kind} has {arity} sizes, not {len(dims)}")
-        return Port(match["name"] or "", self._space(kind, dims, match["range"]), bool(match["optional"]))
+        return Port(match["name"] or "", self._space(kind, dims, match), bool(match["optional"]))
 
-    def _space(self, kind: str, dims: tuple[Dim, ...], range_name: str | None) -> Space:
+    def _space(self, kind: str, dims: tuple[Dim, ...], match: re.Match[str]) -> Space:
         value: Range | Var | None = None
+        range_name = match["range"]
         if range_name:
             known = self.sizes.get(range_name, ...)
             if isinstance(known, tuple):
                 value = (float(known[0]), float(known[1]))
             elif known is ...:
                 value = self._var(range_name)
-        return Space(kind, dims, value, batched=kind not in UNBATCHED)
+        return Space(kind, dims, value, batched=kind not in UNBATCHED and not match["one"])
 
     def _dim(self, text: str) -> Dim:
         if text.isdigit():

@@ -85,10 +85,12 @@ def _part_type(function: abc.Callable[..., Any], kind: str, ports: str, independ
         if annotation == "Scalar":
             before, _, after = text.partition("->")
             text = f"{before}, {name}{'?' if has_default else ''}: scalar -> {after}"
+        elif f"{name}:" in ports.replace(" ", "").replace("?", ""):
+            continue
         elif annotation in _OPTION_TYPES:
             default = parameter.default if has_default else attrs.NOTHING
             fields[name] = attrs.field(default=default, type=_OPTION_TYPES[annotation])
-        elif f"{name}:" not in ports.replace(" ", "").replace("?", ""):
+        else:
             known = ", ".join(["Tensor", "Scalar", *_OPTION_TYPES])
             raise TypeError(
                 f"{function.__qualname__}: parameter {name!r} is {annotation}; it is no port of {ports!r}, "

@@ -40,7 +40,7 @@ def toys() -> ModuleType:
 def registry(toys: ModuleType) -> Registry:
     """What ships, and the toys."""
     registry = Registry(read_catalogue(shipped_catalogue()), ())
-    registry._add("toy", toys.Plugin(), "tests", "0")
+    registry.add("toy", toys.Plugin(), "tests", "0")
     assert not registry.plugins["toy"].fault
     return registry
 

@@ -370,7 +370,7 @@ class Plugin:
 
 
 def test_metrics_of_plugins_are_taken_too(model: Model, registry: Registry) -> None:
-    registry._add("mine", Plugin(), "tests", "0")
+    registry.add("mine", Plugin(), "tests", "0")
     assert not registry.plugins["mine"].fault
     results = {result.name: result for result in evaluate(model, n=3, registry=registry)}
     assert results["n"].value == 3.0

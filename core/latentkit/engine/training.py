@@ -209,7 +209,8 @@ class Training:
         value = quantity.at(self.step_count, self.images)
         if is_static(quantity) or isinstance(quantity, Constant):
             return value
-        return torch.full((), value, device=self.device, dtype=self.dtype)
+        # By way of float64: a number too large for float32 becomes infinite there, and is reported where it matters.
+        return torch.full((), value, device=self.device, dtype=torch.float64).to(self.dtype)
 
     def _update(self, program: Program, outcome: Outcome) -> None:
         for phase in program.plan.running:
@@ -250,7 +251,7 @@ class Training:
             found = evaluate(list(nodes.values()), self.modules, self.wiring.spaces, value)
         finally:
             self.system.train()
-        return {name: float(tensor.mean()) for name, tensor in zip(nodes, found, strict=True)}
+        return {name: float(torch.as_tensor(value).double().mean()) for name, value in zip(nodes, found, strict=True)}
 
 
 @attrs.define

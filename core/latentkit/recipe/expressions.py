@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 
 import attrs
 
@@ -79,7 +80,7 @@ def _convert(node: ast.expr) -> Tree:
         case ast.Constant(value=bool() | str() | bytes() | None | complex()):
             raise ValueError(f"{node.value!r} is not a number; expressions have names and numbers only")
         case ast.Constant(value=int() | float() as value):
-            if not abs(value) < float("inf"):
+            if not abs(value) <= sys.float_info.max:
                 raise ValueError("numbers must be finite")
             return Tree("number", value=node.value)
         case ast.Name(id=name):

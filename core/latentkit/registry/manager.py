@@ -54,7 +54,7 @@ class Registry:
         self.notes: dict[str, str] = {}
         version = _own_version()
         for catalogue in catalogues:
-            self._add(catalogue.name, catalogue, "built in", version)
+            self.add(catalogue.name, catalogue, "built in", version)
         for name, module, origin, its_version in entry_points:
             self._add_package(name, module, origin, its_version)
 
@@ -108,7 +108,15 @@ class Registry:
                 self.manager.register(importlib.import_module(module), module)
         self.manager.check_pending()
 
-    def _add(self, name: str, plugin: object, origin: str, version: str) -> None:
+    def add(self, name: str, plugin: object, origin: str, version: str) -> None:
+        """Take a plugin object that implements the hooks; one that fails is put in quarantine.
+
+        Args:
+            name: its name, which its components start with.
+            plugin: a module or object with hook implementations.
+            origin: where it comes from, for messages.
+            version: of the package.
+        """
         title, paper = getattr(plugin, "title", ""), getattr(plugin, "paper", "")
         try:
             self.manager.register(plugin, f"catalogue of {name}")
@@ -162,7 +170,7 @@ class Registry:
         except Exception as error:
             self.plugins[name] = PluginInfo(name, "", "", origin, version, _said(error))
             return
-        self._add(name, plugin, origin, version)
+        self.add(name, plugin, origin, version)
 
     def _unknown(self, full: str, kinds: abc.Collection[str]) -> str:
         owner = full.partition(".")[0]

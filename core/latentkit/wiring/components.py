@@ -51,6 +51,10 @@ class Components:
             if source is None:
                 continue
             made[name] = source
+            for key in ("resolution", "channels"):
+                value = getattr(spec, key)
+                if value is not None and value < 1:
+                    self.problem((*path, key), f"must be at least 1, found {value}")
             for value, field in spec.gives.items():
                 if field not in source.offers():
                     fact = f"'{value}' wants the field '{field}', but {spec.use} offers {', '.join(source.offers())}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import unicodedata
 from collections import abc
 
 from latentkit.errors import Problem, RecipeError, nearest
@@ -43,7 +44,8 @@ class Names:
 
     def _declare(self, name: str, table: str) -> None:
         path = (table, name)
-        if not name.isidentifier() or keyword.iskeyword(name):
+        plain = name.isidentifier() and name == unicodedata.normalize("NFKC", name)
+        if not plain or keyword.iskeyword(name):
             self.problem(path, f"'{name}' cannot be used in expressions: use letters, digits and _")
         elif name in OPERATIONS:
             self.problem(path, f"'{name}' is an operation of the language", "choose another name")
