@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import abc
 from typing import Any, Literal
 
+import attrs
 import torch
 from torch import Tensor, nn
 
 from latentkit.engine.program import evaluate
 from latentkit.engine.streams import Streams
-from latentkit.engine.training import drawn
+from latentkit.engine.training import at_time, drawn
 from latentkit.errors import LatentkitError
 from latentkit.latents import lerp, slerp
 from latentkit.recipe.schema import DataSpec
@@ -184,7 +185,9 @@ class Model:
             value = given[name].to(self.device)
             return value.to(self.dtype) if value.is_floating_point() else value
         if kind == "draw":
-            return drawn(self.wiring.draws[name], n, streams.at("sample", name), self.dtype)
+            draw = self.wiring.draws[name]
+            prior = at_time(draw.prior, self.wiring.recipe.scalars, self.step, self.images)
+            return drawn(attrs.evolve(draw, prior=prior), n, streams.at("sample", name), self.dtype)
         if kind == "state":
             return self.states[name]
         if kind in ("timed", "scalars"):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from latentkit.engine.plan import groups, plan
 from latentkit.engine.program import Outcome, Program, evaluate
-from latentkit.engine.training import Training
+from latentkit.engine.training import Training, at_time
 from latentkit.engine.updates import trainable
 from latentkit.errors import LatentkitError, Problem, RecipeError
 from latentkit.registry.manager import Registry
@@ -245,7 +245,8 @@ class _Synthetic:
         if kind == "draw":
             draw = self.wiring.draws[name]
             dims = () if draw.row else tuple(dim for dim in draw.space.dims if isinstance(dim, int))
-            value = draw.prior.draw((round(self.batch * draw.share), *dims), self.generator)
+            prior = at_time(draw.prior, self.wiring.recipe.scalars, 0, 0)
+            value = prior.draw((round(self.batch * draw.share), *dims), self.generator)
             return self._placed(value)
         return self._of_space(self.wiring.spaces[node])
 

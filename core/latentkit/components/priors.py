@@ -1,4 +1,4 @@
-"""Priors: sources of random numbers for ``[draw]``."""
+"""Priors: sources of random numbers for ``[draw]``. Real options take a number, a schedule, or the name of a scalar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from latentkit.interfaces import Prior
+from latentkit.recipe.quantities import Constant, Quantity, number
 from latentkit.spaces import Space
+
+ZERO, HALF, ONE = Constant(0.0), Constant(0.5), Constant(1.0)
 
 
 @attrs.frozen(kw_only=True)
@@ -17,8 +20,8 @@ class Normal(Prior):
     """Independent normal numbers, N(mean, std^2)."""
 
     dim: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
-    mean: float = 0.0
-    std: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    mean: Quantity = ZERO
+    std: Quantity = ONE
 
     def space(self) -> Space | None:
         """``latent[dim]`` where ``dim`` is stated."""
@@ -27,12 +30,14 @@ class Normal(Prior):
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Normal numbers of ``shape``."""
         value = torch.randn(shape, generator=generator, device=generator.device)
-        return value if (self.mean, self.std) == (0.0, 1.0) else value * self.std + self.mean
+        mean, std = number(self.mean), number(self.std)
+        return value if (mean, std) == (0.0, 1.0) else value * std + mean
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density per sample, in nats."""
-        scaled = (value - self.mean) / self.std
-        per_number = -0.5 * scaled.square() - math.log(self.std) - 0.5 * math.log(2 * math.pi)
+        mean, std = number(self.mean), number(self.std)
+        scaled = (value - mean) / std
+        per_number = -0.5 * scaled.square() - math.log(std) - 0.5 * math.log(2 * math.pi)
         return per_number.flatten(1).sum(1)
 
 
@@ -41,8 +46,8 @@ class Uniform(Prior):
     """Independent uniform numbers in [low, high)."""
 
     dim: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
-    low: float = 0.0
-    high: float = 1.0
+    low: Quantity = ZERO
+    high: Quantity = ONE
 
     def space(self) -> Space | None:
         """``latent[dim]`` where ``dim`` is stated."""
@@ -51,12 +56,14 @@ class Uniform(Prior):
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Uniform numbers of ``shape``."""
         value = torch.rand(shape, generator=generator, device=generator.device)
-        return value * (self.high - self.low) + self.low
+        low, high = number(self.low), number(self.high)
+        return value * (high - low) + low
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density per sample, in nats; minus infinity outside."""
-        inside = ((value >= self.low) & (value < self.high)).flatten(1).all(1)
-        density = -math.log(self.high - self.low) * value[0].numel()
+        low, high = number(self.low), number(self.high)
+        inside = ((value >= low) & (value < high)).flatten(1).all(1)
+        density = -math.log(high - low) * value[0].numel()
         return torch.where(inside, density, -torch.inf)
 
 
@@ -111,7 +118,7 @@ class OneHot(Prior):
 class Bernoulli(Prior):
     """Independent zeros and ones: 1 with probability ``p``."""
 
-    p: float = attrs.field(default=0.5, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+    p: Quantity = HALF
     dim: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
 
     def space(self) -> Space | None:
@@ -120,4 +127,4 @@ class Bernoulli(Prior):
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Zeros and ones of ``shape``, float32."""
-        return (torch.rand(shape, generator=generator, device=generator.device) < self.p).float()
+        return (torch.rand(shape, generator=generator, device=generator.device) < number(self.p)).float()

@@ -19,7 +19,7 @@ from latentkit.engine.updates import Slot, update
 from latentkit.errors import LatentkitError
 from latentkit.interfaces import Prior
 from latentkit.optimizers import Optimizer
-from latentkit.recipe.quantities import Constant, Formula, Quantity, is_static
+from latentkit.recipe.quantities import Constant, Formula, Quantity, Ramp, Stairs, Timed, is_static
 from latentkit.recipe.schema import OptimizerSpec
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
@@ -198,7 +198,8 @@ class Training:
             draw = self.wiring.draws[name]
             stream = ("", 0) if draw.per == "step" and repeat == 0 else (phase, repeat)
             generator = self.streams.at(self.step_count, *stream, name)
-            return drawn(draw, self.batch, generator, self.dtype)
+            prior = at_time(draw.prior, self.wiring.recipe.scalars, self.step_count, self.images)
+            return drawn(attrs.evolve(draw, prior=prior), self.batch, generator, self.dtype)
         if kind == "state":
             return self.states[name]
         quantity = self.wiring.recipe.scalars[name] if kind == "scalars" else name
@@ -305,6 +306,19 @@ def optimizer_of(components: Components, spec: OptimizerSpec, owner: str) -> Opt
     if found is None:
         raise RecipeError(components.problems)
     return found
+
+
+def at_time(prior: Prior, scalars: abc.Mapping[str, Timed], step: int, images: int) -> Prior:
+    """The prior with its schedules, and the scalars that its options name, as the numbers that they are now."""
+    options = {field.name: getattr(prior, field.name) for field in attrs.fields(type(prior))}
+    timed = {
+        name: scalars[value.text] if isinstance(value, Formula) else value
+        for name, value in options.items()
+        if isinstance(value, Ramp | Stairs | Formula)
+    }
+    if not timed:
+        return prior
+    return attrs.evolve(prior, **{name: Constant(value.at(step, images)) for name, value in timed.items()})
 
 
 def drawn(draw: Draw, batch: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:

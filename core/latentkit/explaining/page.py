@@ -59,7 +59,7 @@ def _parent(source: Source, itself: Source, overridden: bool) -> Source:
         return source.parent
     if overridden:
         return itself
-    raise LatentkitError(f"'{source.name}' extends no recipe: name the one to compare it with")
+    raise LatentkitError(f"'{source.name}' extends no recipe: name the one to compare it with (--against NAME)")
 
 
 def page(wiring: Wiring, registry: Registry) -> str:

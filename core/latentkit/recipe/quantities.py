@@ -77,6 +77,17 @@ Timed = Constant | Ramp | Stairs
 Quantity = Timed | Formula
 
 
+def number(quantity: Quantity) -> float:
+    """The number that an option has now.
+
+    Raises:
+        TypeError: the option still is a schedule or an expression; whoever uses it must evaluate it first.
+    """
+    if not isinstance(quantity, Constant):
+        raise TypeError(f"not a number yet: {quantity}")
+    return quantity.value
+
+
 def is_static(quantity: Quantity) -> bool:
     """Whether the quantity only takes integer values, so that it may choose structure."""
     if isinstance(quantity, Constant):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import abc
 
+import attrs
+
 from latentkit.errors import Problem, RecipeError, nearest
+from latentkit.interfaces import Prior
+from latentkit.recipe.quantities import Formula
 from latentkit.recipe.reading import structured
 from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
@@ -35,7 +39,7 @@ def assemble(source: Source, registry: Registry) -> Wiring:
     inference, code = _inference(recipe, scope, names)
     monitor = _expressions(recipe.monitor, scope, "monitor")
     _check_roles(inference, monitor, names)
-    _check_numbers(recipe, names)
+    _check_numbers(recipe, names, priors)
     needed_names = frozenset(names.used)
     # Flow values that nothing needs are read all the same, so that their faults are found.
     flow = [node for name in recipe.flow if (node := scope.expression(name, ("flow", name)))]
@@ -105,7 +109,7 @@ def _check_roles(inference: abc.Mapping[str, Node], monitor: abc.Mapping[str, No
                 names.problem((table, name), f"grad() is for losses; [{table}] is evaluated without gradients")
 
 
-def _check_numbers(recipe: Recipe, names: Names) -> None:
+def _check_numbers(recipe: Recipe, names: Names, priors: abc.Mapping[str, Prior]) -> None:
     for name, state in recipe.state.items():
         if state.every < 1:
             names.problem(("state", name, "every"), f"must be at least 1, found {state.every}")
@@ -114,6 +118,14 @@ def _check_numbers(recipe: Recipe, names: Names) -> None:
             if part not in recipe.parts:
                 hint = nearest(part, recipe.parts)
                 names.problem(("average", name, "parts"), f"no part is called '{part}'", hint)
+    for name, prior in priors.items():
+        for field in attrs.fields(type(prior)):
+            value = getattr(prior, field.name)
+            if isinstance(value, Formula) and value.text not in recipe.scalars:
+                fact = f'"{value.text}": an option of a draw is a number, a schedule, or the name of a scalar'
+                names.problem(("draw", name, field.name), fact, nearest(value.text, recipe.scalars))
+            elif isinstance(value, Formula):
+                names.used.add(value.text)
     for key in ("steps", "batch", "checkpoint_every", "keep_checkpoints", "log_every"):
         if getattr(recipe.train, key) < 1:
             names.problem(("train", key), f"must be at least 1, found {getattr(recipe.train, key)}")
