@@ -120,6 +120,7 @@ class Registry:
         title, paper = getattr(plugin, "title", ""), getattr(plugin, "paper", "")
         try:
             self.manager.register(plugin, f"catalogue of {name}")
+            self.manager.check_pending()  # a misspelt hook would never be called
             hooks = self.manager.subset_hook_caller(
                 "latentkit_components", [other for other in self.manager.get_plugins() if other is not plugin]
             )

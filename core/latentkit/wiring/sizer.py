@@ -6,7 +6,7 @@ from collections import abc
 
 import attrs
 
-from latentkit.errors import Problem
+from latentkit.errors import Mismatch, Problem
 from latentkit.interfaces import DataSource, Part, Prior
 from latentkit.recipe.schema import DataSpec, DrawSpec, Recipe, StateSpec
 from latentkit.recipe.source import Source
@@ -94,7 +94,12 @@ class Sizer:
     def _open_sizes(self) -> dict[str, list[str]]:
         found = {}
         for name, part in self.sized_parts().items():
-            wanted = {str(item.name) for signature in part.signatures(name).values()
+            try:
+                signatures = part.signatures(name)
+            except Mismatch as error:
+                self.problems.append(Problem(self.source.where(("parts", name)), str(error)))
+                continue
+            wanted = {str(item.name) for signature in signatures.values()
                       for port in (*signature.inputs, *signature.outputs)
                       for item in getattr(port.space, "dims", ()) if isinstance(item, Var)}  # fmt: skip
             missing = sorted(size for size in wanted if hasattr(part, size))
