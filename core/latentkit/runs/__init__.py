@@ -1,0 +1,1 @@
+"""Run folders: training, checkpoints, exact resume, loading."""

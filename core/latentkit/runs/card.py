@@ -1,0 +1,54 @@
+"""``card.md``: what was trained, on what, and how to use it."""
+
+from __future__ import annotations
+
+from collections import abc
+
+import attrs
+
+from latentkit.engine.training import Training
+from latentkit.runs.files import write_atomically
+from latentkit.runs.folder import CARD, Folder
+from latentkit.wiring.wiring import Wiring
+
+
+def write_card(
+    folder: Folder, wiring: Wiring, training: Training, versions: abc.Mapping[str, str], seconds: float
+) -> None:
+    """Write the card of a finished run."""
+    recipe = wiring.recipe
+    parts = "\n".join(
+        f"| {name} | {recipe.parts[name].use} | {sum(p.numel() for p in module.parameters()):,} |"
+        for name, module in training.modules.items()
+    )
+    data = "\n".join(f"- {spec.use}, split `{spec.split}`, values in {list(spec.range)}" for spec in recipe.data.values())
+    settings = ", ".join(f"{key} {value}" for key, value in attrs.asdict(training.settings).items())
+    text = f"""# {recipe.title or recipe.name}
+
+{f"Paper: {recipe.paper}" if recipe.paper else ""}
+
+Trained for {training.step_count:,} steps of {training.batch} images ({training.images:,} images), seed {training.seed},
+{settings}. The last call took {seconds:.0f} s. Made with {", ".join(f"{name} {version}" for name, version in versions.items())}.
+
+## Data
+
+{data}
+
+## Parts
+
+| part | component | parameters |
+|---|---|---|
+{parts}
+
+## Use
+
+```python
+import latentkit as lk
+
+model = lk.load("{folder.path.name}")
+images = model.sample(16, seed=0)
+```
+
+The recipe is in `recipe.toml`, figures are in `metrics.jsonl`, pictures in `samples` and `reconstructions`.
+"""
+    write_atomically(folder.path / CARD, text.encode())

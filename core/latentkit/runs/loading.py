@@ -1,0 +1,111 @@
+"""A run folder, or its single weights file, back to a model."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from latentkit._building import wired
+from latentkit.engine.system import System
+from latentkit.engine.training import Training
+from latentkit.errors import RunError
+from latentkit.model import Model
+from latentkit.recipe.source import Tree
+from latentkit.registry.manager import Registry, default_registry
+from latentkit.runs.checkpoint import newest
+from latentkit.runs.files import read_tensors, write_tensors
+from latentkit.runs.folder import MODEL, Folder
+
+Weights = Literal["average", "raw"]
+
+
+def load(path: str | Path, weights: Weights = "average", device: str = "cpu", registry: Registry | None = None) -> Model:
+    """The model of a run.
+
+    Args:
+        path: a run folder, or a ``model.safetensors`` (the recipe is in its header).
+        weights: ``average`` where the recipe averages, else the raw ones; ``raw`` needs the folder.
+        device: where to put it.
+
+    Raises:
+        RunError: not a run, or damaged.
+    """
+    place = Path(path)
+    if weights not in ("average", "raw"):
+        raise RunError(f"weights: expected 'average' or 'raw', found {weights!r}")
+    if place.is_dir() and weights == "raw":
+        return _raw(place, device, registry or default_registry())
+    file = place / MODEL if place.is_dir() else place
+    if not file.is_file():
+        known = "it is a run that has not finished a checkpoint" if Folder(place).is_run() else "it is no run folder"
+        raise RunError(f"{place}: no {MODEL} here; {known}" if place.is_dir() else f"{place}: no such file or folder")
+    tensors, notes = read_tensors(file)
+    if "recipe" not in notes:
+        raise RunError(f"{file}: its header has no recipe, so it is not a latentkit model")
+    if weights == "raw" and notes.get("averaged"):
+        raise RunError(f"{file}: has averaged weights only; give the run's folder to load the raw ones")
+    tables = _tables(notes["recipe"], str(file))
+    return _model(tables, tensors, notes, device, registry or default_registry())
+
+
+def _tables(text: str, label: str) -> Tree:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RunError(f"{label}: its recipe is damaged ({error})") from None
+
+
+def _model(tables: Tree, tensors: dict[str, Tensor], notes: dict[str, Any], device: str, registry: Registry) -> Model:
+    wiring = wired(tables, None, registry)
+    system = System(wiring, registry)
+    parts = {name: system.parts[name] for name in system.parts}
+    states = {key.removeprefix("state."): value for key, value in tensors.items() if key.startswith("state.")}
+    for name, part in parts.items():
+        own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        try:
+            part.load_state_dict(own)
+        except RuntimeError as error:
+            raise RunError(f"the weights of '{name}' do not fit the recipe: {error}") from None
+    model = Model(wiring, parts, states, int(notes.get("step", 0)), int(notes.get("images", 0)), notes.get("name", ""))
+    return model.to(device)
+
+
+def _raw(folder: Path, device: str, registry: Registry) -> Model:
+    if not Folder(folder).is_run():
+        raise RunError(f"{folder}: it is no run folder")
+    found = newest(folder)
+    if found is None:
+        raise RunError(f"{folder}: no checkpoint to read raw weights from")
+    tensors, state, _ = found
+    plain = {key.removeprefix("parts."): value for key, value in tensors.items() if key.startswith("parts.")}
+    plain |= {key: value for key, value in tensors.items() if key.startswith("state.")}
+    plain = {key: value.float() if value.dtype == torch.float64 else value for key, value in plain.items()}
+    tables = _tables(Folder(folder).recipe.read_text(encoding="utf-8"), str(folder))
+    notes = {"step": state["step"], "images": state["images"], "name": folder.name}
+    return _model(tables, plain, notes, device, registry)
+
+
+def model_of(training: Training, weights: Weights = "average") -> Model:
+    """A model on the live weights of a training; averaged parts where the recipe averages."""
+    parts = dict(training.modules)
+    if weights == "average":
+        for average in training.averages.values():
+            parts |= average.averaged
+    return Model(training.wiring, parts, training.states, training.step_count, training.images)
+
+
+def save_model(path: Path, training: Training, recipe: str) -> None:
+    """Write the weights that inference uses, with the recipe in the header."""
+    model = model_of(training)
+    tensors = {f"{name}.{key}": value for name, part in model.parts.items() for key, value in part.state_dict().items()}
+    tensors |= {f"state.{name}": value for name, value in model.states.items()}
+    tensors = {key: value.float() if value.dtype == torch.float64 else value for key, value in tensors.items()}
+    notes = {
+        "recipe": recipe, "format": "1", "step": str(training.step_count), "images": str(training.images),
+        "name": training.wiring.recipe.name, "averaged": ",".join(training.averages),
+    }  # fmt: skip
+    write_tensors(path, tensors, notes)

@@ -1,0 +1,64 @@
+"""Real training on the 10,000 MNIST test digits; minutes each. Figures are printed: ``pytest -m slow -s``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import latentkit as lk
+from latentkit.runs.training import Run
+
+pytestmark = pytest.mark.slow
+SPLIT = {"seed": 0, "train": 8000}
+"""The first 8,000 of numpy.random.RandomState(0).permutation(10000) train."""
+
+
+@pytest.fixture(scope="module")
+def mnist() -> dict[str, object]:
+    folder = os.environ.get("LATENTKIT_MNIST")
+    if folder is None:
+        pytest.skip("LATENTKIT_MNIST is not set: the folder of t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz")
+    images, labels = (Path(folder) / f"t10k-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1"))
+    return {"data.use": "idx", "data.images": str(images), "data.labels": str(labels), "data.split": SPLIT}
+
+
+def figures(run: Run, weights: str) -> dict[str, float]:
+    found = {result.name: result for result in lk.evaluate(run.path, weights=weights)}
+    for name, result in found.items():
+        print(f"{run.path.name:>14}  {name:<24} {result.value}  {result.protocol or result.reason}")
+    print(f"{run.path.name:>14}  trained for {run.seconds:.0f} s")
+    return {name: result.value for name, result in found.items() if result.value is not None}
+
+
+def test_ogan_learns_to_encode_digits(mnist: dict[str, object], tmp_path: Path) -> None:
+    run = lk.train("ogan", tmp_path / "ogan", overrides=mnist)
+    found = figures(run, "raw")
+    assert found["latent-correlation"] >= 0.8
+    assert found["reconstruction-class"] >= 80
+
+
+def test_mlp_alae_codes_separate_digits(mnist: dict[str, object], tmp_path: Path) -> None:
+    runs = [lk.train("alae-mlp", tmp_path / f"alae-{seed}", seed=seed, steps=STEPS, overrides=mnist) for seed in range(3)]
+    found = [figures(run, "raw") for run in runs]
+    mean = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+    print(mean)
+    assert mean["1-nn-long"] >= 93.5
+    assert mean["svm-long"] >= 94
+    assert mean["1-nn-short"] >= 84.5
+    assert mean["svm-short"] >= 80
+
+
+STEPS = 4800
+
+
+@pytest.mark.parametrize("name", ["ogan-mapping", "ogan-learned-gauge", "ogan-head", "alae-pearson"])
+def test_hybrids_train_for_real(name: str, mnist: dict[str, object], tmp_path: Path) -> None:
+    run = lk.train(name, tmp_path / name, overrides=mnist)
+    found = figures(run, "raw")
+    assert all(np.isfinite(value) for value in found.values())
+    assert torch.isfinite(run.model.sample(16)).all()
+    assert found["latent-correlation"] >= 0.5
