@@ -47,7 +47,7 @@ class Contender:
 
     name: str
     step: abc.Callable[[], object]
-    settings: Settings = Settings()
+    settings: Settings = attrs.field(factory=Settings)
 
     def block(self, steps: int) -> float:
         """Milliseconds a step, over a block of steps."""
@@ -75,9 +75,10 @@ def ogan_baseline() -> OganBaseline:
     phase = mine.wiring.recipe.phase["encode"]
     levels = (mine.wiring.parts["E"].height // 4).bit_length() - 1
     channels = [mine.wiring.parts["E"].channels_base << level for level in range(levels)]
-    rate = mine.wiring.recipe.optimizer.lr.value
+    rate = mine.wiring.recipe.optimizer.lr.at(0, 0)
     weight = phase.loss["latent"].weight.value
-    return OganBaseline(mine.data["data"].tensors["image"], mine.batch, mine.wiring.parts["E"].dim, channels, weight, rate)
+    images, dim = mine.data["data"].tensors["image"], mine.wiring.parts["E"].dim
+    return OganBaseline(images, mine.batch, dim, channels, weight, rate)
 
 
 SYSTEMS = {"alae-mlp": alae_baseline, "ogan": ogan_baseline}
@@ -106,7 +107,7 @@ def compare(system: str, names: abc.Sequence[str], rounds: int, steps: int) -> l
 
 
 def table(rows: abc.Sequence[dict[str, object]]) -> str:
-    lines = ["| system | setting | ms / step | step time / hand-written | 10–90 % | speed-up |", "|---|---|---|---|---|---|"]
+    lines = ["| system | setting | ms / step | step time / hand-written | 10–90 % | speed-up |", "|---" * 6 + "|"]
     for row in rows:
         lines.append(
             f"| {row['system']} | {row['setting']} | {row['ms']:.1f} | {row['ratio']:.3f} | "

@@ -1,7 +1,7 @@
 """MLP-ALAE written by hand: one plain PyTorch loop, in the order of the released code, eager, float32.
 
-What a careful author writes for one system: parts of the other player are frozen by hand, fakes of the first step are made
-without a graph, the equalised Adam is torch's fused Adam with one parameter group per step multiplier.
+What a careful author writes for one system: parts of the other player are frozen by hand, fakes of the first step are
+made without a graph, the equalised Adam is torch's fused Adam with one parameter group per step multiplier.
 """
 
 from __future__ import annotations

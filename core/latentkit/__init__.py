@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from latentkit.model import Model
     from latentkit.optimizers import Optimizer
     from latentkit.proof import Report
+    from latentkit.runs.job import Run
     from latentkit.runs.loading import load
-    from latentkit.runs.training import Run, train
+    from latentkit.runs.training import train
     from latentkit.stateless import loss, regularizer, stateless
 
 _HOMES = {
@@ -52,7 +53,8 @@ _HOMES = {
     "optimizers": ("Optimizer",),
     "proof": ("Report",),
     "runs.loading": ("load",),
-    "runs.training": ("Run", "train"),
+    "runs.job": ("Run",),
+    "runs.training": ("train",),
     "stateless": ("loss", "regularizer", "stateless"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

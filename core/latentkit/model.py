@@ -9,9 +9,9 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from latentkit.engine.program import evaluate
+from latentkit.engine.drawing import at_time, drawn
+from latentkit.engine.evaluating import evaluate
 from latentkit.engine.streams import Streams
-from latentkit.engine.training import at_time, drawn
 from latentkit.errors import LatentkitError
 from latentkit.latents import lerp, slerp
 from latentkit.recipe.schema import DataSpec

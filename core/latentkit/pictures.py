@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +31,12 @@ def grid(
     """Images [n, c, h, w] with c 1 or 3 in rows, left to right, with a line of ``pad`` pixels around each.
 
     Values run from ``range[0]`` (black) to ``range[1]`` (white); outside is cut off, not a number is mid grey.
-    ``columns`` is near a square by default. ``scale`` enlarges by whole pixels; by default to a width of 500 to 900.
+    ``columns`` is near a square by default. ``scale`` enlarges by whole pixels; by default to a width of up to 760.
 
     Raises:
-        DataError: an unsuitable shape, range, column number or scale.
+        DataError: an unsuitable shape, range, column number, pad or scale.
     """
+    _at_least("pad", pad, 0)
     pixels = _pixels(images, range)
     across = _columns(len(pixels), pixels.shape[1] / pixels.shape[2], columns)
     return _picture(_tiled(_enlarged(pixels, _scale(pixels, across, pad, scale)), across, pad))
@@ -52,6 +55,7 @@ def pairs(
     Raises:
         DataError: the two differ in shape, or as :func:`grid`.
     """
+    _at_least("pad", pad, 0)
     if originals.shape != reconstructions.shape:
         raise DataError(
             f"pairs: expected as many reconstructions as originals, of the same shape, found "
@@ -72,6 +76,7 @@ def strip(*rows: np.ndarray, range: Range, pad: int = 2, scale: int | None = Non
     Raises:
         DataError: no rows, rows of different shapes, or as :func:`grid`.
     """
+    _at_least("pad", pad, 0)
     shapes = sorted({row.shape for row in rows})
     if len(shapes) != 1:
         found = ", ".join(str(list(shape)) for shape in shapes) or "none"
@@ -91,21 +96,22 @@ def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
         DataError: the file cannot be written.
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}")
+    part = target.parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         image.save(part, format="PNG")
         os.replace(part, target)
     except OSError as error:
-        raise DataError(f"picture '{target}': cannot be written: {error.strerror}") from error
+        raise DataError(f"picture '{target}': cannot be written: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone already, or its folder is none
+            part.unlink()
 
 
 def _pixels(images: np.ndarray, range: Range) -> Pixels:
     """[n, c, h, w] to uint8 [n, h, w, c]."""
     low, high = range
-    if not low < high:
+    if not -math.inf < low < high < math.inf:
         raise DataError(f"picture: expected a range from low to high, found {low} to {high}")
     if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         raise DataError(f"picture: expected images [n, 1 or 3, h, w], found shape {list(images.shape)}")
@@ -114,11 +120,15 @@ def _pixels(images: np.ndarray, range: Range) -> Pixels:
     return np.moveaxis(np.rint(share * 255).astype(np.uint8), 1, -1)
 
 
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise DataError(f"picture: {name} must be at least {least}, found {value}")
+
+
 def _columns(count: int, tallness: float, columns: int | None) -> int:
     """The given number, or one that makes the whole near square, with a full last row where that costs little."""
     if columns is not None:
-        if columns < 1:
-            raise DataError(f"picture: columns must be at least 1, found {columns}")
+        _at_least("columns", columns, 1)
         return min(columns, count)
     square = math.sqrt(count * tallness)
     least = min(count, math.ceil(square - 1e-9))
@@ -130,8 +140,7 @@ def _scale(pixels: Pixels, columns: int, pad: int, scale: int | None) -> int:
     if scale is None:
         room = _WIDTH - (columns + 1) * pad
         return max(1, room // (columns * pixels.shape[2]))
-    if scale < 1:
-        raise DataError(f"picture: scale must be at least 1, found {scale}")
+    _at_least("scale", scale, 1)
     return scale
 
 

@@ -46,7 +46,8 @@ def test_a_trained_part_that_no_term_reaches_is_named() -> None:
 
 
 def test_a_part_that_nobody_trains_is_named() -> None:
-    (found,) = problems("alae-mlp", {**SMALL_ALAE, "phase.generate.train": ["G"], "phase.reciprocate.train": ["E", "G"]})
+    untrained = {"phase.generate.train": ["G"], "phase.reciprocate.train": ["E", "G"]}
+    (found,) = problems("alae-mlp", {**SMALL_ALAE, **untrained})
     assert "[parts] F: 'F' has weights, but no phase trains it" in found
     assert "frozen = true" in found
 

@@ -120,7 +120,9 @@ def test_resume_without_a_checkpoint_starts_at_step_0(run: Path, finished: Path)
     same(run, finished)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:90] + b"\x00\xff" + data[92:], lambda _: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-7], lambda data: data[:90] + b"\x00\xff" + data[92:], lambda _: b""]
+)
 def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(
     damage: abc.Callable[[bytes], bytes], run: Path, finished: Path
 ) -> None:

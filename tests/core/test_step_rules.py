@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from latentkit.engine.monitoring import monitored
 from latentkit.engine.training import Training
 from latentkit.errors import LatentkitError, RecipeError
 
@@ -341,6 +342,6 @@ def test_operations_take_plain_numbers_and_schedules_alike(expression: str, numb
 def test_monitor_leaves_training_as_it_is(start: Start) -> None:
     watched = start("ogan", {"monitor.m": "batch_mean(real)"})
     before = {key: copied(value) for key, value in watched.system.state_dict().items()}
-    assert set(watched.monitored()) == {"m"}
+    assert set(monitored(watched)) == {"m"}
     after = watched.system.state_dict()
     assert [key for key in before if not torch.equal(before[key], after[key])] == []

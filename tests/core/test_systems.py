@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentkit.engine.program import evaluate
+from latentkit.engine.evaluating import evaluate
 from latentkit.engine.training import Training
 
 NAMES = sorted(path.stem for path in (Path(__file__).parent / "systems").glob("*.toml"))

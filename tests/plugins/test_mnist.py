@@ -42,7 +42,9 @@ def test_ogan_learns_to_encode_digits(mnist: dict[str, object], tmp_path: Path) 
 
 
 def test_mlp_alae_codes_separate_digits(mnist: dict[str, object], tmp_path: Path) -> None:
-    runs = [lk.train("alae-mlp", tmp_path / f"alae-{seed}", seed=seed, steps=STEPS, overrides=mnist) for seed in range(3)]
+    runs = [
+        lk.train("alae-mlp", tmp_path / f"alae-{seed}", seed=seed, steps=STEPS, overrides=mnist) for seed in range(3)
+    ]
     found = [figures(run, "raw") for run in runs]
     mean = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
     print(mean)

@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 from PIL import Image
 
+from latentkit.data.cache import cached, default_folder
 from latentkit.data.images import Pixels, check_request, fit
 from latentkit.errors import DataError
 from latentkit.interfaces import DataSource, Table
@@ -35,10 +36,11 @@ def _not_negative(_: object, field: attrs.Attribute[int | None], value: int | No
 
 @attrs.frozen(kw_only=True)
 class Folder(DataSource):
-    """All png, jpg, jpeg and webp files below ``path``, in the order of their names; hidden ones are left out.
+    """All png, jpg, jpeg and webp files below ``path``, in the order of their names.
 
-    ``labels`` makes the first sub-folder of each file its class, numbered in the order of names. ``workers`` is the
-    number of processes that decode (0: none but this one); ``cache`` the folder that keeps the decoded array.
+    Hidden files, and links to folders, are left out. ``labels`` makes the first sub-folder of each file its class,
+    numbered in the order of names. ``workers`` is the number of processes that decode (0: none but this one);
+    ``cache`` the folder that keeps the decoded array.
     """
 
     native_resolution: ClassVar[int] = 64
@@ -57,30 +59,26 @@ class Folder(DataSource):
         """``image`` uint8 [n, channels, resolution, resolution], read-only and on disk; ``label`` int64 [n].
 
         Raises:
-            DataError: a missing or empty folder, unreadable pictures (named), a cache that cannot be written.
+            DataError: a missing or empty folder, unreadable pictures (all named), decoding that was ended.
         """
         check_request(resolution, channels)
-        root = Path(self.path).expanduser()
+        root = Path(os.path.expanduser(self.path))
         names = _names(root, self.path)
         fields = {"label": _labels(names, self.path)} if self.labels else {}
         shape = (len(names), channels, resolution, resolution)
-        kept = _cache_folder(self.cache) / f"{_key(root, names, shape)}.npy"
-        images = _load(kept, shape)
-        if images is None:
-            _store(kept, shape, _decoded(root, names, shape, self.workers), self.path)
-            images = np.load(kept, mmap_mode="r", allow_pickle=False)
+        folder = default_folder() if self.cache is None else Path(os.path.expanduser(self.cache))
+        images = cached(folder, _key(root, names, shape), shape, lambda: _pictures(self, root, names, shape))
         return Table({"image": images, **fields})
 
 
 def _names(root: Path, path: str) -> list[str]:
     where = f"folder: path = '{path}'"
-    if not root.is_dir():
-        found = "a file" if root.exists() else "nothing there"
+    if not os.path.isdir(root):
+        found = "a file" if os.path.exists(root) else "nothing there"
         raise DataError(f"{where}: expected a folder with pictures, found {found}")
-    below = (file.relative_to(root) for file in root.rglob("*") if file.suffix.lower() in _SUFFIXES)
-    names = sorted(
-        name.as_posix() for name in below if not any(part.startswith(".") for part in name.parts)
-    )
+    files = (file for file in root.rglob("*") if file.suffix.lower() in _SUFFIXES and not os.path.isdir(file))
+    below = (file.relative_to(root) for file in files)
+    names = sorted(name.as_posix() for name in below if not any(part.startswith(".") for part in name.parts))
     if not names:
         raise DataError(f"{where}: expected png, jpg, jpeg or webp files in it or below, found none")
     return names
@@ -102,50 +100,33 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _cache_folder(cache: str | None) -> Path:
-    if cache is not None:
-        return Path(cache).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentkit"
-
-
 def _key(root: Path, names: list[str], shape: tuple[int, ...]) -> str:
-    states = [(root / name).stat() for name in names]
-    files = [(name, s.st_size, s.st_mtime_ns) for name, s in zip(names, states, strict=True)]
-    return hashlib.sha256(json.dumps([_FORMAT, shape, files]).encode()).hexdigest()[:32]
+    files = [(name, *_state(root / name)) for name in names]
+    return hashlib.sha256(json.dumps([_FORMAT, str(root.resolve()), shape, files]).encode()).hexdigest()[:32]
 
 
-def _load(kept: Path, shape: tuple[int, ...]) -> Pixels | None:
+def _state(file: Path) -> tuple[int, int]:
     try:
-        images = np.load(kept, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None  # not there, or damaged from outside: decode again
-    return images if images.shape == shape and images.dtype == np.uint8 else None
+        state = file.stat()
+    except OSError:
+        return 0, 0  # a link to nowhere, say: decoding will name it
+    return state.st_size, state.st_mtime_ns
 
 
-def _store(kept: Path, shape: tuple[int, ...], decoded: abc.Iterable[Pixels | str], path: str) -> None:
-    # Plain writes and not a writable memory map: on a full disk that would end the process with a bus error.
+def _pictures(
+    source: Folder, root: Path, names: list[str], shape: tuple[int, ...]
+) -> abc.Generator[Pixels, None, None]:
+    """The pictures in turn; once one cannot be read, only a search for more of that kind."""
     broken: list[str] = []
-    part = kept.with_name(f".{kept.name}.{os.getpid()}")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for item in decoded:
-                broken.append(item) if isinstance(item, str) else file.write(item.tobytes())
-        if not broken:
-            os.replace(part, kept)
-    except OSError as error:
-        raise DataError(
-            f"folder: cannot keep the decoded pictures in '{kept.parent}': {error.strerror}\n"
-            "  name a folder that can be written with `cache`"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    for item in _decoded(root, names, shape, source.workers):
+        if isinstance(item, str):
+            broken.append(item)
+        elif not broken:
+            yield item
     if broken:
         raise DataError(
-            f"folder: path = '{path}': {len(broken)} of {shape[0]} pictures cannot be read: {_listed(broken)}\n"
-            "  repair or remove them"
+            f"folder: path = '{source.path}': {len(broken)} of {len(names)} pictures cannot be read: "
+            f"{', '.join(broken)}\n  repair or remove them"
         )
 
 
@@ -164,10 +145,10 @@ def _decoded(root: Path, names: list[str], shape: tuple[int, ...], workers: int 
         with ProcessPoolExecutor(min(workers, len(batches)), mp_context=context) as pool:
             for done in pool.map(_decode, [root] * len(batches), batches, [shape] * len(batches)):
                 yield from done
-    except BrokenProcessPool as error:
+    except (BrokenProcessPool, OSError) as error:
         raise DataError(
-            "folder: the processes that decode pictures ended early: a script without "
-            "`if __name__ == \"__main__\":`, or too little memory\n  set workers = 0 to decode in this process"
+            "folder: the processes that decode pictures did not start or ended early: a script without "
+            '`if __name__ == "__main__":`, or too little memory\n  set workers = 0 to decode in this process'
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import zlib
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +20,7 @@ _GZIP = b"\x1f\x8b"
 _IMAGES = (0x0803, 0x0804)
 _LABELS = (0x0801,)
 _CLASSES = 10
+_AGAIN = "download or unpack it again"
 
 
 @attrs.frozen(kw_only=True)
@@ -75,13 +77,15 @@ def _read(path: str, where: str, wanted: str, magics: tuple[int, ...]) -> Pixels
     if magic not in magics:
         raise DataError(f"{where}: expected {wanted} (magic number {kinds}), found {_kind(magic)}")
     start = 4 + 4 * (magic & 0xFF)
-    shape = tuple(int(size) for size in np.frombuffer(data[4 : min(start, len(data) // 4 * 4)], ">u4"))
+    if len(data) < start:
+        raise DataError(f"{where}: the header is cut short: expected {start} bytes, found {len(data)}\n  {_AGAIN}")
+    shape = tuple(int(size) for size in np.frombuffer(data[4:start], ">u4"))
     expected = start + math.prod(shape)
-    if len(data) < start or len(data) != expected:
-        fault = "is cut short" if len(data) < max(start, expected) else "is longer than its header says"
+    if len(data) != expected:
+        fault = "is cut short" if len(data) < expected else "is longer than its header says"
         raise DataError(
-            f"{where}: the file {fault}: expected {max(start, expected)} bytes for shape {list(shape)}, "
-            f"found {len(data)}\n  download or unpack it again"
+            f"{where}: the file {fault}: expected {expected} bytes for shape {list(shape)}, found {len(data)}\n"
+            f"  {_AGAIN}"
         )
     if shape[0] == 0:
         raise DataError(f"{where}: the file is empty: its header says shape {list(shape)}")
@@ -95,7 +99,7 @@ def _kind(magic: int) -> str:
 
 def _content(path: str, where: str) -> bytes:
     try:
-        data = Path(path).expanduser().read_bytes()
+        data = Path(os.path.expanduser(path)).read_bytes()
     except FileNotFoundError:
         raise DataError(f"{where}: there is no such file, expected an IDX file, plain or gzip") from None
     except OSError as error:
@@ -105,4 +109,4 @@ def _content(path: str, where: str) -> bytes:
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{where}: damaged gzip file: {error}\n  download it again") from error
+        raise DataError(f"{where}: damaged gzip file: {error}\n  {_AGAIN}") from error

@@ -34,15 +34,11 @@ def resize_arrays(images: Pixels, resolution: int, channels: int) -> Pixels:
         DataError: ``channels`` is not 1 or 3, or ``resolution`` is below 1.
     """
     check_request(resolution, channels)
-    count, found, height, width = images.shape
-    if (height, width) != (resolution, resolution):
-        images = _each(images, resolution, found)
-        count, found, height, width = images.shape
-    if found == channels:
-        return images
-    if found == 1:
-        return np.repeat(images, channels, axis=1)
-    return _each(images, resolution, channels)
+    _, found, height, width = images.shape
+    fewer = min(found, channels)  # grey is repeated last, so that it is resized once
+    if (height, width) != (resolution, resolution) or found > channels:
+        images = _each(images, resolution, fewer)
+    return images if fewer == channels else np.repeat(images, channels, axis=1)
 
 
 def channels_first(images: np.ndarray, where: str) -> np.ndarray:

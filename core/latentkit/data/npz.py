@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-import zlib
-from pathlib import Path
 
 import attrs
 import numpy as np
@@ -49,11 +48,16 @@ class Npz(DataSource):
         where = f"npz: path = '{self.path}'"
         try:
             # A ".npy" file opens as a bare array and a pickle is refused; both are no archive.
-            archive = np.load(Path(self.path).expanduser(), allow_pickle=False)
+            archive = np.load(os.path.expanduser(self.path), mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise DataError(f"{where}: there is no such file, expected a .npz archive") from None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{where}: expected a .npz archive, cannot be read: {error}") from error
+        except OSError as error:
+            raise DataError(f"{where}: cannot be read: {error.strerror}") from error
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:  # numpy's text would advise to load pickles
+            raise DataError(
+                f"{where}: expected a .npz archive, found another kind of file or a damaged one\n"
+                f"  write it with np.savez(path, {self.image}=array)"
+            ) from error
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError(
                 f"{where}: expected a .npz archive, found a single array (.npy)\n"
@@ -77,8 +81,8 @@ def _member(archive: np.lib.npyio.NpzFile, key: str, path: str) -> np.ndarray:
             f"npz: '{path}', array '{key}': expected numbers, found Python objects, which are never loaded\n"
             "  store one array of uint8 or float numbers"
         ) from None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"npz: '{path}', array '{key}': the file is damaged: {error}") from error
+    except Exception as error:  # damaged and encrypted archives raise many kinds
+        raise DataError(f"npz: '{path}', array '{key}': cannot be read: {error}") from error
 
 
 def _to_uint8(images: np.ndarray, where: str) -> Pixels:
@@ -101,9 +105,7 @@ def _to_uint8(images: np.ndarray, where: str) -> Pixels:
 
 def _labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{where}: expected labels as integers [n], found {labels.dtype} of shape {list(labels.shape)}"
-        )
+        raise DataError(f"{where}: expected labels as integers [n], found {labels.dtype} of shape {list(labels.shape)}")
     if len(labels) != count:
         raise DataError(f"{where}: {len(labels)} labels for {count} images")
     if labels.min() < 0:

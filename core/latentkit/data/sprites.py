@@ -113,12 +113,16 @@ def render(factors: Floats, resolution: int) -> Pixels:
     The edge falls from white to black over one pixel, by the distance to it: nearly the covered share of the pixel.
 
     Raises:
-        DataError: not [n, 5], or a shape index that is not in ``SHAPES``.
+        DataError: not [n, 5], a shape index that is not in ``SHAPES``, a scale that is not positive, a number that is
+            not finite, or ``resolution`` is below 1.
     """
+    check_request(resolution, 1)
     if factors.ndim != 2 or factors.shape[1] != len(FACTORS):
         raise DataError(f"sprites: expected factors [n, {len(FACTORS)}], found shape {list(factors.shape)}")
     if not np.isin(factors[:, 0], np.arange(len(SHAPES))).all():
         raise DataError(f"sprites: expected shape indices 0 to {len(SHAPES) - 1} in the first factor")
+    if not (np.isfinite(factors).all() and (factors[:, 1] > 0).all()):
+        raise DataError("sprites: expected finite factors, and scales above 0 in the second one")
     result = np.empty((len(factors), 1, resolution, resolution), np.uint8)
     step = max(1, _CHUNK_PIXELS // resolution**2)
     for index, distance in enumerate((_ellipse, _square, _heart)):
@@ -162,4 +166,5 @@ def _heart(u: Floats, v: Floats) -> Floats:
     side = (a - nearest_on_side) ** 2 + (b - nearest_on_side) ** 2
     notch = a * a + (b - 1) ** 2
     inner = np.copysign(np.sqrt(np.minimum(side, notch)), a - b)
-    return np.where(a + b > 1, disc, inner) / np.float32(_HEART_CENTRE)
+    result: Floats = np.where(a + b > 1, disc, inner).astype(np.float32, copy=False)
+    return result / np.float32(_HEART_CENTRE)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections import abc
 
+from torch import nn
+
 from latentkit.wiring.graph import Node, ancestors
+from latentkit.wiring.wiring import Wiring
 
 Unit = tuple[Node, ...]
 
@@ -53,3 +56,14 @@ def _scheduled(order: abc.Sequence[Node], merged: abc.Sequence[Unit]) -> list[Un
         scheduled.append(ready)
         done.update(ready)
     return scheduled
+
+
+def can_share(node: Node, wiring: Wiring, modules: abc.Mapping[str, nn.Module]) -> bool:
+    """Whether a call may share a pass with others of its part: one batched tensor in, samples kept independent,
+    and weights, without which joining the batches costs more than it saves."""
+    name = node.callee[0]
+    part, spaces = wiring.parts[name], [wiring.spaces.get(arg) for arg in node.args]
+    if len(spaces) != 1 or spaces[0] is None or not part.independent or part.stochastic:
+        return False
+    plain = spaces[0].batched and spaces[0].kind not in ("posterior", "record")
+    return plain and next(modules[name].parameters(), None) is not None

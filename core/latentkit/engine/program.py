@@ -5,7 +5,6 @@ A program keeps nothing between calls: values and gradients are its results, par
 
 from __future__ import annotations
 
-import operator
 from collections import abc
 from typing import Any
 
@@ -13,11 +12,10 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from latentkit.engine.binding import Binder, OnePass
 from latentkit.engine.merging import Unit
-from latentkit.engine.operations import OPERATIONS
 from latentkit.engine.plan import Plan, is_one
 from latentkit.engine.updates import trainable
-from latentkit.interfaces import Part
 from latentkit.spaces import Space
 from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Phase
@@ -65,19 +63,19 @@ class Program:
         self.plan, self.modules = plan, modules
         self.slots = {node: slot for slot, node in enumerate(plan.order)}
         self.inputs = [(self.slots[node], node.source, node in plan.leaves) for node in plan.sources()]
-        binder = _Binder(modules, spaces, plan, upcast)
+        binder = Binder(modules, spaces, plan.twice, upcast)
         self.instructions = [self._instruction(unit, binder) for unit in plan.units if unit[0].op != "source"]
         self.parameters = {
             phase.name: [p for part in phase.spec.train for p in trainable(modules[part]).values()]
             for phase in plan.running
         }
 
-    def _instruction(self, unit: Unit, binder: _Binder) -> _Instruction:
+    def _instruction(self, unit: Unit, binder: Binder) -> _Instruction:
         first = unit[0]
         function = binder.function(first)
         return _Instruction(
             tuple(self.slots[node] for node in unit),
-            function if len(unit) == 1 else _OnePass(function),
+            function if len(unit) == 1 else OnePass(function),
             tuple(self.slots[arg] for node in unit for arg in node.args),
             first in self.plan.graph,
             tuple(node in self.plan.leaves for node in unit),
@@ -171,116 +169,3 @@ def _detached(value: Any) -> Any:
 def _reduced(value: Any) -> Tensor:
     tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
     return tensor.mean() if tensor.ndim else tensor
-
-
-class _Binder:
-    """Makes the function of each node."""
-
-    def __init__(
-        self, modules: abc.Mapping[str, nn.Module], spaces: abc.Mapping[Node, Space], plan: Plan | None, upcast: bool
-    ) -> None:
-        self.modules, self.spaces, self.plan, self.upcast = modules, spaces, plan, upcast
-
-    def function(self, node: Node) -> abc.Callable[..., Any]:
-        if node.op == "call":
-            name, entry = node.callee
-            module = self.modules[name]
-            return getattr(module, entry) if entry else module
-        if node.op == "apply":
-            assert isinstance(node.value, Part)
-            return _in_float32(node.value.build()) if self.upcast else node.value.build()
-        if node.op == "number":
-            return lambda value=node.value: value
-        if node.op == "weights":
-            return lambda module=self.modules[str(node.value)]: dict(module.named_parameters())
-        if node.op == "field":
-            return operator.attrgetter(str(node.value))
-        if node.op == "grad":
-            return _Gradient(self.plan is not None and node in self.plan.twice)
-        return self._operation(node)
-
-    def _operation(self, node: Node) -> abc.Callable[..., Any]:
-        function = OPERATIONS[node.op]
-        if self.upcast:
-            function = _in_float32(function)
-        lonely = [self._without_batch(arg) for arg in node.args]
-        whole = self.spaces.get(node)
-        if node.op not in ("add", "sub", "mul", "div", "lerp") or not any(lonely) or whole is None or not whole.batched:
-            return function
-
-        def aligned(*args: Any) -> Any:
-            return function(*[arg.unsqueeze(0) if alone else arg for arg, alone in zip(args, lonely, strict=True)])
-
-        return aligned
-
-    def _without_batch(self, node: Node) -> bool:
-        space = self.spaces.get(node)
-        return space is not None and not space.batched and len(space.dims) > 0
-
-
-class _OnePass:
-    """One call on the concatenation of several batches, its result split again."""
-
-    def __init__(self, function: abc.Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, *batches: Tensor) -> tuple[Any, ...]:
-        sizes = [len(batch) for batch in batches]
-        return _split(self.function(torch.cat(batches)), sizes)
-
-
-def _split(value: Any, sizes: list[int]) -> tuple[Any, ...]:
-    if isinstance(value, Tensor):
-        return torch.split(value, sizes)
-    fields = [_split(field, sizes) for field in value]
-    return tuple(type(value)(*pieces) for pieces in zip(*fields, strict=True))
-
-
-class _Gradient:
-    """d (sum y) / d x; differentiable again where the plan says so."""
-
-    def __init__(self, twice: bool) -> None:
-        self.twice = twice
-
-    def __call__(self, y: Tensor, x: Tensor) -> Tensor:
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(y.sum(), x, create_graph=self.twice, retain_graph=True)
-        return gradient
-
-
-def _in_float32(function: abc.Callable[..., Any]) -> abc.Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        return function(*[_float32(arg) for arg in args])
-
-    return call
-
-
-def _float32(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:
-        return value.float()
-    if isinstance(value, tuple):
-        return type(value)(*(_float32(field) for field in value))
-    return value
-
-
-def evaluate(
-    roots: abc.Sequence[Node],
-    modules: abc.Mapping[str, nn.Module],
-    spaces: abc.Mapping[Node, Space],
-    values: abc.Callable[[Node], Any],
-    upcast: bool = False,
-) -> list[Any]:
-    """Values of nodes without a graph (inference, monitors); ``values`` supplies each source."""
-    from latentkit.wiring.graph import ancestors
-
-    binder = _Binder(modules, spaces, None, upcast)
-    found: dict[Node, Any] = {}
-    for node in sorted(ancestors(roots)):
-        if node.op == "source":
-            found[node] = values(node)
-            continue
-        if node.op == "grad":
-            raise NotImplementedError("grad() in [inference] or [monitor]")
-        with torch.no_grad():
-            found[node] = binder.function(node)(*[found[arg] for arg in node.args])
-    return [found[root] for root in roots]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import abc
 from typing import Any
 
@@ -11,23 +12,21 @@ from torch import Tensor
 
 from latentkit.engine.averaging import Average
 from latentkit.engine.batches import Batches, Samples
+from latentkit.engine.drawing import at_time, drawn
+from latentkit.engine.feeding import Feed, Injected, check_injected
+from latentkit.engine.merging import can_share
+from latentkit.engine.optimizing import optimizer_of
 from latentkit.engine.plan import active_terms, groups, plan
-from latentkit.engine.program import Outcome, Program, evaluate
+from latentkit.engine.program import Outcome, Program
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.engine.system import System
 from latentkit.engine.updates import Slot, update
-from latentkit.errors import LatentkitError
-from latentkit.interfaces import Prior
-from latentkit.optimizers import Optimizer
-from latentkit.recipe.quantities import Constant, Formula, Quantity, Ramp, Stairs, Timed, is_static
-from latentkit.recipe.schema import OptimizerSpec
+from latentkit.recipe.quantities import Constant, Formula, Quantity, is_static
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
 from latentkit.wiring.components import Components
-from latentkit.wiring.graph import Node
-from latentkit.wiring.wiring import Draw, Phase, Wiring
+from latentkit.wiring.wiring import Phase, Wiring
 
-Injected = abc.Mapping[str, abc.Mapping[str, Any]]
 Watch = abc.Callable[[Program, abc.Sequence[Any], Outcome], None]
 
 
@@ -109,7 +108,7 @@ class Training:
         Returns:
             The terms by (phase, term): batch means before weighting, detached, on the device.
         """
-        injected = self._known(values or {})
+        injected = check_injected(self.wiring, values or {})
         kept: dict[str, Any] = {}
         fetched: dict[str, Any] = {}
         bases = dict(self.positions)
@@ -129,19 +128,6 @@ class Training:
         self.images += self.batch
         return terms
 
-    def _known(self, values: Injected) -> Injected:
-        """The injected values, all of whose names exist."""
-        phases = {phase.name for phase in self.wiring.phases}
-        recipe = self.wiring.recipe
-        sources = {*self.wiring.data_spaces, *recipe.draw, *recipe.scalars, *recipe.state}
-        sources |= {name for phase in self.wiring.phases for name in phase.kept}
-        for phase, given in values.items():
-            for name, known in ((phase, phases), *((name, sources) for name in given)):
-                if name not in known:
-                    what = "phase" if known is phases else "value from outside"
-                    raise LatentkitError(f"step(): no {what} is called '{name}'; known: {', '.join(sorted(known))}")
-        return values
-
     def _execute(
         self,
         group: tuple[Phase, ...],
@@ -155,7 +141,7 @@ class Training:
         if program is None:
             return None
         given = {name: value for phase in group for name, value in injected.get(phase.name, {}).items()}
-        data = _Data(self, repeat, fetched, bases)
+        data = self.feed(repeat, fetched, bases)
         phase_name = "" if len(group) > 1 else group[0].name
         values: dict[tuple[str, Any], Any] = {}
         for _, source, _ in program.inputs:
@@ -186,11 +172,16 @@ class Training:
         key = (group[0].name, tuple(terms), tuple(states))
         if key not in self.programs:
             upcast = self.settings.precision == "bfloat16"
-            planned = plan(group, terms, states, self.can_share) if terms else None
+            share = functools.partial(can_share, wiring=self.wiring, modules=self.modules)
+            planned = plan(group, terms, states, share) if terms else None
             self.programs[key] = (
                 Program(planned, self.modules, self.wiring.spaces, upcast) if planned is not None else None
             )
         return self.programs[key]
+
+    def feed(self, repeat: int, fetched: dict[str, Any], bases: abc.Mapping[str, int]) -> Feed:
+        """The batches of one execution."""
+        return Feed(self.data, self.positions, bases, repeat, fetched, self.settings.channels_last)
 
     def source(self, kind: str, name: Any, phase: str = "", repeat: int = 0) -> Any:
         """The value of a draw, scalar or state now."""
@@ -225,106 +216,3 @@ class Training:
         # All next values are known before any state changes, and one may be another's old value itself.
         for name, value in {name: value.clone() for name, value in outcome.states.items()}.items():
             self.states[name].copy_(value)
-
-    def can_share(self, node: Node) -> bool:
-        """Whether a call may share a pass with others of its part: one batched tensor in, samples kept independent,
-        and weights, without which joining the batches costs more than it saves."""
-        name = node.callee[0]
-        part, spaces = self.wiring.parts[name], [self.wiring.spaces.get(arg) for arg in node.args]
-        if len(spaces) != 1 or spaces[0] is None or not part.independent or part.stochastic:
-            return False
-        plain = spaces[0].batched and spaces[0].kind not in ("posterior", "record")
-        return plain and next(self.modules[name].parameters(), None) is not None
-
-    def monitored(self) -> dict[str, float]:
-        """The values of ``[monitor]`` on fresh draws, in evaluation mode, batch means."""
-        nodes = self.wiring.monitor
-        if not nodes:
-            return {}
-        data = _Data(self, 0, {}, self.positions)
-
-        def value(node: Node) -> Any:
-            kind, name = node.source
-            return data.value(name) if kind == "data" else self.source(kind, name, "monitor")
-
-        self.system.eval()
-        try:
-            found = evaluate(list(nodes.values()), self.modules, self.wiring.spaces, value)
-        finally:
-            self.system.train()
-        return {name: float(torch.as_tensor(value).double().mean()) for name, value in zip(nodes, found, strict=True)}
-
-
-@attrs.define
-class _Data:
-    """Batches of one execution: the step's own, or fresh ones for later repeats and for ``per = "phase"``."""
-
-    training: Training
-    repeat: int
-    fetched: dict[str, Any]
-    bases: abc.Mapping[str, int]
-    mine: dict[str, Any] = attrs.field(factory=dict)
-
-    def value(self, name: str) -> Any:
-        for source, batches in self.training.data.items():
-            if name not in batches.samples.spec.gives:
-                continue
-            fresh = self._fresh(batches)
-            known = self.mine if fresh else self.fetched
-            if name not in known:
-                at = self.training.positions[source] if fresh else self.bases[source]
-                known.update(self._laid_out(batches.at(at)))
-            return known[name]
-        raise LatentkitError(f"no data source is open for '{name}', and it was not injected")
-
-    def finish(self) -> None:
-        for source, batches in self.training.data.items():
-            self.training.positions[source] += self._fresh(batches)
-
-    def _fresh(self, batches: Batches) -> bool:
-        return self.repeat > 0 or batches.samples.spec.per == "phase"
-
-    def _laid_out(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        if not self.training.settings.channels_last:
-            return values
-        return {
-            name: value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
-            for name, value in values.items()
-        }
-
-
-def optimizer_of(components: Components, spec: OptimizerSpec, owner: str) -> Optimizer:
-    """The configured optimizer.
-
-    Raises:
-        RecipeError: unknown, or an option that it does not have.
-    """
-    from latentkit.errors import RecipeError
-
-    path = ("phase", owner, "optimizer") if owner else ("optimizer",)
-    found = components.configure(spec, ("optimizer",), path, Optimizer)  # type: ignore[type-abstract]
-    if found is None:
-        raise RecipeError(components.problems)
-    return found
-
-
-def at_time(prior: Prior, scalars: abc.Mapping[str, Timed], step: int, images: int) -> Prior:
-    """The prior with its schedules, and the scalars that its options name, as the numbers that they are now."""
-    options = {field.name: getattr(prior, field.name) for field in attrs.fields(type(prior))}
-    timed = {
-        name: scalars[value.text] if isinstance(value, Formula) else value
-        for name, value in options.items()
-        if isinstance(value, Ramp | Stairs | Formula)
-    }
-    if not timed:
-        return prior
-    return attrs.evolve(prior, **{name: Constant(value.at(step, images)) for name, value in timed.items()})
-
-
-def drawn(draw: Draw, batch: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """One draw for a batch; drawn in float32 so that every precision sees the same numbers."""
-    count = round(batch * draw.share)
-    prior: Prior = draw.prior
-    dims = () if draw.row else tuple(dim for dim in draw.space.dims if isinstance(dim, int))
-    value = prior.draw((count, *dims), generator)
-    return value.to(dtype) if value.is_floating_point() else value

@@ -21,14 +21,16 @@ def write_card(
         f"| {name} | {recipe.parts[name].use} | {sum(p.numel() for p in module.parameters()):,} |"
         for name, module in training.modules.items()
     )
-    data = "\n".join(f"- {spec.use}, split `{spec.split}`, values in {list(spec.range)}" for spec in recipe.data.values())
+    sources = recipe.data.values()
+    data = "\n".join(f"- {spec.use}, split `{spec.split}`, values in {list(spec.range)}" for spec in sources)
+    made_with = ", ".join(f"{name} {version}" for name, version in versions.items())
     settings = ", ".join(f"{key} {value}" for key, value in attrs.asdict(training.settings).items())
     text = f"""# {recipe.title or recipe.name}
 
 {f"Paper: {recipe.paper}" if recipe.paper else ""}
 
 Trained for {training.step_count:,} steps of {training.batch} images ({training.images:,} images), seed {training.seed},
-{settings}. The last call took {seconds:.0f} s. Made with {", ".join(f"{name} {version}" for name, version in versions.items())}.
+{settings}. The last call took {seconds:.0f} s. Made with {made_with}.
 
 ## Data
 

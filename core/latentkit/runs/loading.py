@@ -23,7 +23,9 @@ from latentkit.runs.folder import MODEL, Folder
 Weights = Literal["average", "raw"]
 
 
-def load(path: str | Path, weights: Weights = "average", device: str = "cpu", registry: Registry | None = None) -> Model:
+def load(
+    path: str | Path, weights: Weights = "average", device: str = "cpu", registry: Registry | None = None
+) -> Model:
     """The model of a run.
 
     Args:

@@ -1,53 +1,22 @@
-"""One training loop for every system."""
+"""Starting and continuing a run."""
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections import abc
 from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
-from torch import Tensor
 
 from latentkit._building import RecipeLike, source_of
-from latentkit.engine.batches import Samples, open_samples
-from latentkit.engine.training import Training
-from latentkit.errors import NotFiniteError, RunError
-from latentkit.events import Event
-from latentkit.model import Model
-from latentkit.proof import prove
+from latentkit.errors import RunError
 from latentkit.recipe.source import Source, Tree, merge
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.runs import checkpoint
-from latentkit.runs.card import write_card
 from latentkit.runs.folder import Folder, default_folder
-from latentkit.runs.loading import load, save_model
-from latentkit.runs.observing import MetricsFile, Pictures
+from latentkit.runs.job import Job, Run, Say, training_lines
+from latentkit.runs.loading import load
 from latentkit.settings import Precision, Settings
-from latentkit.wiring.assemble import assemble
-from latentkit.wiring.wiring import Wiring
-
-Say = abc.Callable[[str], None]
-
-
-@attrs.frozen
-class Run:
-    """A finished run.
-
-    Attributes:
-        path: its folder.
-        model: on the averaged weights where the recipe averages.
-        metrics: the lines of ``metrics.jsonl``.
-        seconds: this call trained for.
-    """
-
-    path: Path
-    model: Model
-    metrics: list[dict[str, Any]]
-    seconds: float
 
 
 def train(
@@ -100,7 +69,7 @@ def train(
     folder = Folder(Path(out) if out is not None else default_folder(given.name))
     if folder.path.is_dir() and any(folder.path.iterdir()):
         folder.create()  # says what is wrong with it
-    job = _Job.prepare(given, folder, Settings(**chosen), registry, say)
+    job = Job.prepare(given, folder, Settings(**chosen), registry, say)
     folder.create()
     job.begin()
     return job.run(observers)
@@ -136,7 +105,7 @@ def _resumed(
     name = str(found[1].get("recipe", folder.path.name)) if found else folder.path.name
     source = attrs.evolve(stored, tables=tables, name=name)
     settings = Settings(**{**(found[1]["settings"] if found else {}), **chosen})
-    job = _Job.prepare(source, folder, settings, registry, say)
+    job = Job.prepare(source, folder, settings, registry, say)
     if found is None:
         say("no checkpoint yet; starting at step 0")
         job.begin()
@@ -148,7 +117,7 @@ def _resumed(
         checkpoint.restore(job.training, tensors, state)
         if job.training.step_count >= job.steps and folder.model.is_file():
             say(f"already finished: {job.training.step_count} steps; ask for more with --steps")
-            return Run(folder.path, load(folder.path, registry=registry), _training_lines(folder), 0.0)
+            return Run(folder.path, load(folder.path, registry=registry), training_lines(folder), 0.0)
         folder.cut_metrics(job.training.step_count, job.wiring.recipe.train.log_every)
         job.write_recipe()
         say(f"continuing at step {job.training.step_count}")
@@ -185,117 +154,3 @@ def _same_versions(stored: abc.Mapping[str, str], now: abc.Mapping[str, str]) ->
                for name, version in stored.items() if now.get(name) != version]  # fmt: skip
     if changed:
         raise RunError(f"the run was made with other versions: {', '.join(changed)}; install those to continue it")
-
-
-def _training_lines(folder: Folder) -> list[dict[str, Any]]:
-    return [record for record in folder.records() if "evaluation" not in record]
-
-
-@attrs.define
-class _Job:
-    folder: Folder
-    source: Source
-    wiring: Wiring
-    training: Training
-    samples: dict[str, Samples]
-    registry: Registry
-    versions: dict[str, str]
-    say: Say
-    recipe_text: str = ""
-    flags: list[Tensor] = attrs.field(factory=list)
-
-    @classmethod
-    def prepare(cls, source: Source, folder: Folder, settings: Settings, registry: Registry, say: Say) -> _Job:
-        """Everything that can fail before a file is written."""
-        settings.torch_device()
-        wiring = assemble(source, registry)
-        report = prove(wiring, registry)
-        report.raise_for_problems()
-        for warning in report.warnings:
-            say(warning)
-        samples = {name: open_samples(name, wiring.recipe.data[name], found) for name, found in wiring.data.items()}
-        training = Training(wiring, registry, samples, settings)
-        owners = {name.partition(".")[0] for name in wiring.components} | {"core"}
-        versions = {"latentkit": registry.plugins["core"].version}
-        versions |= {f"plugin {owner}": registry.plugins[owner].version for owner in sorted(owners - {"core"})}
-        registry.activate(wiring.components)
-        return cls(folder, source, wiring, training, samples, registry, versions, say)
-
-    @property
-    def steps(self) -> int:
-        return self.wiring.recipe.train.steps
-
-    def write_recipe(self) -> None:
-        self.recipe_text = self.folder.write_recipe(self.source.tables, self.versions)
-
-    def begin(self) -> None:
-        self.write_recipe()
-        self.folder.cut_metrics(-1, 1)
-
-    def run(self, observers: abc.Sequence[object]) -> Run:
-        start = time.perf_counter()
-        mine = [MetricsFile(), Pictures(self.samples, self.wiring.recipe.train.sample_every), *observers]
-        with self._registered(mine), self.training.settings.matrix_products():
-            self._loop()
-        seconds = time.perf_counter() - start
-        write_card(self.folder, self.wiring, self.training, self.versions, seconds)
-        model = load(self.folder.path, registry=self.registry)
-        return Run(self.folder.path, model, _training_lines(self.folder), seconds)
-
-    def _loop(self) -> None:
-        hook, training, plan = self.registry.manager.hook, self.training, self.wiring.recipe.train
-        hook.latentkit_run_started(event=self.event())
-        per_step, per_phase = hook.latentkit_step_done, hook.latentkit_phase_done
-        while training.step_count < self.steps:
-            terms = training.step()
-            for phase in self.wiring.phases if per_phase.get_hookimpls() else ():
-                per_phase(event=self.event(), phase=phase.name)
-            self.flags.append(torch.stack([value.float() for value in terms.values()]).sum() if terms else torch.zeros(()))
-            step = training.step_count
-            if step % plan.log_every == 0 or step == self.steps:
-                self._read(terms)
-            if step % plan.checkpoint_every == 0 or step == self.steps:
-                self._checkpoint(plan.keep_checkpoints)
-            if per_step.get_hookimpls():
-                per_step(event=self.event())
-        save_model(self.folder.model, training, self.recipe_text)
-        hook.latentkit_run_finished(event=self.event())
-
-    def _read(self, terms: abc.Mapping[tuple[str, str], Tensor]) -> None:
-        figures = {f"{phase}.{name}": float(value) for (phase, name), value in terms.items()}
-        sums = torch.stack(self.flags).isfinite()
-        first = self.training.step_count - len(self.flags) + 1
-        self.flags.clear()
-        if not bool(sums.all()):
-            step = first + int((~sums).nonzero()[0])
-            bad = [key for key, value in figures.items() if value != value or abs(value) == float("inf")]
-            where = f", in {', '.join(bad)}" if bad else ""
-            raise NotFiniteError(
-                f"step {step}: a loss is not finite{where}; the last checkpoint is intact. "
-                "Try a lower learning rate, or look at what divides by zero"
-            )
-        figures |= self.training.monitored()
-        self.registry.manager.hook.latentkit_evaluated(event=self.event(), figures=figures)
-
-    def _checkpoint(self, keep: int) -> None:
-        checkpoint.save(self.folder.path, self.training, self.versions, self.recipe_text, keep)
-        save_model(self.folder.model, self.training, self.recipe_text)
-        self.training.system.train()
-        self.registry.manager.hook.latentkit_checkpointed(event=self.event(), path=self.folder.path)
-
-    def event(self) -> Event:
-        training = self.training
-        return Event(
-            self.folder.path, self.wiring.recipe.name, training.step_count, self.steps, training.images, training
-        )
-
-    @contextlib.contextmanager
-    def _registered(self, observers: abc.Sequence[object]) -> abc.Iterator[None]:
-        manager = self.registry.manager
-        for observer in observers:
-            manager.register(observer)
-        try:
-            yield
-        finally:
-            for observer in observers:
-                manager.unregister(observer)

@@ -1,0 +1,35 @@
+"""Draws: numbers of a prior for a batch, with its schedules at the step's values."""
+
+from __future__ import annotations
+
+from collections import abc
+
+import attrs
+import torch
+from torch import Tensor
+
+from latentkit.interfaces import Prior
+from latentkit.recipe.quantities import Constant, Formula, Ramp, Stairs, Timed
+from latentkit.wiring.wiring import Draw
+
+
+def at_time(prior: Prior, scalars: abc.Mapping[str, Timed], step: int, images: int) -> Prior:
+    """The prior with its schedules, and the scalars that its options name, as the numbers that they are now."""
+    options = {field.name: getattr(prior, field.name) for field in attrs.fields(type(prior))}
+    timed = {
+        name: scalars[value.text] if isinstance(value, Formula) else value
+        for name, value in options.items()
+        if isinstance(value, Ramp | Stairs | Formula)
+    }
+    if not timed:
+        return prior
+    return attrs.evolve(prior, **{name: Constant(value.at(step, images)) for name, value in timed.items()})
+
+
+def drawn(draw: Draw, batch: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    """One draw for a batch; drawn in float32 so that every precision sees the same numbers."""
+    count = round(batch * draw.share)
+    prior: Prior = draw.prior
+    dims = () if draw.row else tuple(dim for dim in draw.space.dims if isinstance(dim, int))
+    value = prior.draw((count, *dims), generator)
+    return value.to(dtype) if value.is_floating_point() else value

@@ -1,0 +1,74 @@
+"""What the expression graph alone shows: who can get a gradient from what, and who owns which parameter."""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentkit.errors import LatentkitError, Problem
+from latentkit.wiring.graph import ancestors, differentiable_ancestors
+from latentkit.wiring.wiring import Phase, Term, Wiring, parts_called
+
+
+def static_problems(wiring: Wiring) -> list[Problem]:
+    """Terms that reach no trained part, trained parts that no term reaches, parts nobody trains."""
+    problems = []
+    for phase in wiring.phases:
+        trained = set(phase.spec.train)
+        reached: set[str] = set()
+        for term in phase.terms:
+            mine = trained_by(term, trained)
+            if not mine:
+                problems.append(_phantom(wiring, phase, term))
+            reached |= mine
+        for part in sorted(trained - reached):
+            if part in wiring.parts:
+                fact = f"'{part}' is trained here, but no term's gradient reaches it"
+                hint = f"add a term that depends on {part}, or take it out of 'train'"
+                problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact, hint))
+    return [*problems, *_ownership(wiring)]
+
+
+def _phantom(wiring: Wiring, phase: Phase, term: Term) -> Problem:
+    parts = sorted(parts_called(ancestors([term.node])))
+    fact = f"this term reaches no part that the phase trains ({', '.join(phase.spec.train)}): it has no gradient"
+    cut = any(node.op in ("detach", "sign") for node in ancestors([term.node]))
+    hint = f"it depends on {', '.join(parts) or 'no part'}" + ("; a detach() or sign() cuts the way" if cut else "")
+    return Problem(wiring.source.where(term.path), fact, hint)
+
+
+def trained_by(term: Term, trained: abc.Collection[str]) -> set[str]:
+    """The parts, of those trained, that a term's gradient can reach."""
+    live = differentiable_ancestors([term.node])
+    return parts_called(live) & set(trained)
+
+
+def _ownership(wiring: Wiring) -> list[Problem]:
+    problems = []
+    somewhere = {part for phase in wiring.phases for part in phase.spec.train}
+    for name, part in wiring.parts.items():
+        spec = wiring.recipe.parts[name]
+        has_weights = any(True for _ in _parameters(part))
+        if spec.frozen and name in somewhere:
+            problems.append(Problem(wiring.source.where(("parts", name)), "is frozen, but a phase trains it"))
+        if not spec.frozen and has_weights and name not in somewhere:
+            fact = f"'{name}' has weights, but no phase trains it"
+            hint = "name it in a phase's 'train', or write frozen = true"
+            problems.append(Problem(wiring.source.where(("parts", name)), fact, hint))
+    for phase in wiring.phases:
+        for name in phase.spec.train:
+            if name in wiring.parts and not any(True for _ in _parameters(wiring.parts[name])):
+                fact = f"'{name}' has no parameters, so it cannot be trained"
+                problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact))
+    return problems
+
+
+def _parameters(part: Any) -> abc.Iterator[Tensor]:
+    try:
+        with torch.device("meta"):
+            yield from part.build().parameters()
+    except LatentkitError:
+        return  # building again reports it, with its place

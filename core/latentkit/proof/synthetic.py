@@ -1,0 +1,53 @@
+"""Values that stand in for data and draws, so that a check opens nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentkit.engine.drawing import at_time
+from latentkit.spaces import Space
+from latentkit.wiring.graph import Node
+from latentkit.wiring.wiring import Wiring
+
+
+class Synthetic:
+    """Values of the declared spaces and ranges in place of data and draws."""
+
+    def __init__(self, wiring: Wiring, batch: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.wiring, self.batch, self.device, self.dtype = wiring, batch, device, dtype
+        self.kept: dict[str, Any] = {}
+        self.generator = torch.Generator().manual_seed(0)
+
+    def value(self, node: Node) -> Any:
+        """A value for a source."""
+        kind, name = node.source
+        if kind == "kept" and name in self.kept:
+            return self.kept[name]
+        if kind in ("timed", "scalars"):
+            quantity = self.wiring.recipe.scalars[name] if kind == "scalars" else name
+            return quantity.at(0, 0)
+        if kind == "draw":
+            draw = self.wiring.draws[name]
+            dims = () if draw.row else tuple(dim for dim in draw.space.dims if isinstance(dim, int))
+            prior = at_time(draw.prior, self.wiring.recipe.scalars, 0, 0)
+            value = prior.draw((round(self.batch * draw.share), *dims), self.generator)
+            return self._placed(value)
+        return self._of_space(self.wiring.spaces[node])
+
+    def _of_space(self, space: Space) -> Any:
+        dims = tuple(dim if isinstance(dim, int) else 2 for dim in space.dims)
+        shape = (self.batch, *dims) if space.batched else dims
+        if space.kind == "label":
+            index = torch.randint(dims[0], (self.batch,), generator=self.generator)
+            return self._placed(torch.nn.functional.one_hot(index, dims[0]).float())
+        value = torch.rand(shape, generator=self.generator)
+        if isinstance(space.range, tuple):
+            value = value * (space.range[1] - space.range[0]) + space.range[0]
+        return self._placed(value)
+
+    def _placed(self, value: Tensor) -> Tensor:
+        value = value.to(self.device)
+        return value.to(self.dtype) if value.is_floating_point() else value
