@@ -14,6 +14,7 @@ from latentkit.interfaces import DataSource, Table
 
 _SLACK = 1e-6
 _CHUNK = 1024
+_SINGLE = b"\x93NUMPY"
 
 
 @attrs.frozen(kw_only=True)
@@ -46,25 +47,22 @@ class Npz(DataSource):
     def _arrays(self) -> dict[str, np.ndarray]:
         keys = [key for key in (self.image, self.label) if key is not None]
         where = f"npz: path = '{self.path}'"
+        advice = f"write it with np.savez(path, {self.image}=array)"
         try:
-            # A ".npy" file opens as a bare array and a pickle is refused; both are no archive.
-            archive = np.load(os.path.expanduser(self.path), mmap_mode="r", allow_pickle=False)
+            with open(os.path.expanduser(self.path), "rb") as file:
+                if file.read(len(_SINGLE)) == _SINGLE:
+                    raise DataError(f"{where}: expected a .npz archive, found a single array (.npy)\n  {advice}")
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as archive:
+                    return {key: _member(archive, key, self.path) for key in keys}
         except FileNotFoundError:
             raise DataError(f"{where}: there is no such file, expected a .npz archive") from None
         except OSError as error:
             raise DataError(f"{where}: cannot be read: {error.strerror}") from error
         except (ValueError, EOFError, zipfile.BadZipFile) as error:  # numpy's text would advise to load pickles
             raise DataError(
-                f"{where}: expected a .npz archive, found another kind of file or a damaged one\n"
-                f"  write it with np.savez(path, {self.image}=array)"
+                f"{where}: expected a .npz archive, found another kind of file or a damaged one\n  {advice}"
             ) from error
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(
-                f"{where}: expected a .npz archive, found a single array (.npy)\n"
-                f"  write it with np.savez(path, {self.image}=array)"
-            )
-        with archive:
-            return {key: _member(archive, key, self.path) for key in keys}
 
 
 def _member(archive: np.lib.npyio.NpzFile, key: str, path: str) -> np.ndarray:
