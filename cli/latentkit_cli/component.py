@@ -10,10 +10,10 @@ from collections import abc
 import attrs
 
 from latentkit.interfaces import Part
+from latentkit.ports import parse_ports
 from latentkit.recipe import schema
 from latentkit.recipe.writing import to_toml
 from latentkit.registry.manager import Registry
-from latentkit.spaces import parse_ports
 from latentkit_cli.output import heading, plain, rows
 
 _TABLES: dict[str, tuple[str, type]] = {

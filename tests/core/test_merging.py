@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from latentkit.errors import RecipeError
+from latentkit.recipe.merging import merge
 from latentkit.recipe.reading import structured
-from latentkit.recipe.source import merge, read
+from latentkit.recipe.source import read
 
 PARENT = """
 title = "Parent"

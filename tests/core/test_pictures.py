@@ -228,7 +228,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.raises(DataError, match="cannot be written: File too large$"):
+        with pytest.raises(DataError, match=r"cannot be written: File too large$"):
             save_png(picture, tmp_path / "picture.png")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

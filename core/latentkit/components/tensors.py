@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from latentkit.interfaces import Function
-from latentkit.spaces import Port, Signature, Space
+from latentkit.ports import Port, Signature
+from latentkit.spaces import Space
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,7 @@ from latentkit.explaining.layout import columns, section
 from latentkit.explaining.objectives import equation, objective
 from latentkit.explaining.rendering import Renderer
 from latentkit.explaining.tables import parameter_counts
-from latentkit.recipe.source import Tree
+from latentkit.recipe.merging import Tree
 from latentkit.recipe.writing import to_toml
 from latentkit.registry.manager import Registry
 from latentkit.wiring.wiring import Wiring

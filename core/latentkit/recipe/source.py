@@ -10,9 +10,8 @@ import attrs
 
 from latentkit.errors import Problem, RecipeError, nearest
 from latentkit.recipe._lines import Path, key_lines, shown
+from latentkit.recipe.merging import Tree, copy_tree, merge, paths, plant
 
-Tree = dict[str, object]
-COMMON_DATA_OPTIONS = frozenset({"resolution", "channels", "range", "split", "flip", "gives", "per"})
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
 
@@ -54,30 +53,12 @@ def read(
     if overrides:
         overlay: Tree = {}
         for dotted, value in overrides.items():
-            _plant(overlay, tuple(dotted.split(".")), value)
+            plant(overlay, tuple(dotted.split(".")), value)
         places = dict(source.places)
-        for path in _paths(overlay):
+        for path in paths(overlay):
             places[path] = f"--set {'.'.join(path)}"
         source = attrs.evolve(source, tables=merge(source.tables, overlay), places=places)
     return source
-
-
-def _plant(tree: Tree, path: Path, value: object) -> None:
-    for key in path[:-1]:
-        inner = tree.setdefault(key, {})
-        if not isinstance(inner, dict):
-            raise RecipeError([Problem(f"--set {'.'.join(path)}", f"'{key}' is set to a value and to a table")])
-        tree = inner
-    known = tree.get(path[-1])
-    if known is not None and isinstance(known, dict) != isinstance(value, dict):
-        raise RecipeError([Problem(f"--set {'.'.join(path)}", f"'{path[-1]}' is set to a value and to a table")])
-    if isinstance(value, dict):
-        table: Tree = known if isinstance(known, dict) else {}
-        tree[path[-1]] = table
-        for key, inner in value.items():
-            _plant(table, (key,), inner)
-    else:
-        tree[path[-1]] = value
 
 
 class _Reader:
@@ -165,15 +146,8 @@ def _too_deep(label: str) -> Problem:
     return Problem(label, f"tables are nested more than {MAX_DEPTH} deep")
 
 
-def _depth(value: object, level: int = 0) -> int:
-    if level > MAX_DEPTH:
-        return level
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return max((_depth(item, level + 1) for item in inner), default=level)
-
-
 def _removed(parent: Source, removed: object, here: Source) -> Tree:
-    base = _copy(parent.tables)
+    base = copy_tree(parent.tables)
     if not isinstance(removed, list) or not all(isinstance(item, str) for item in removed):
         raise RecipeError([Problem(here.where(("remove",)), f"expected a list of dotted paths, found {removed!r}")])
     problems = []
@@ -186,45 +160,15 @@ def _removed(parent: Source, removed: object, here: Source) -> Tree:
             del inner[last]
         else:
             fact = f"remove: '{parent.name}' has no '{dotted}'"
-            hint = nearest(dotted, (".".join(path) for path in _paths(parent.tables)))
+            hint = nearest(dotted, (".".join(path) for path in paths(parent.tables)))
             problems.append(Problem(here.where(("remove",)), fact, hint))
     if problems:
         raise RecipeError(problems)
     return base
 
 
-def _copy(tree: Tree) -> Tree:
-    return {key: _copy(value) if isinstance(value, dict) else value for key, value in tree.items()}
-
-
-def _paths(tree: Tree, prefix: Path = ()) -> abc.Iterator[Path]:
-    for key, value in tree.items():
-        yield (*prefix, key)
-        if isinstance(value, dict):
-            yield from _paths(value, (*prefix, key))
-
-
-def merge(parent: Tree, child: Tree, path: Path = ()) -> Tree:
-    """Child over parent, key by key; a table that names another ``use`` replaces the parent's whole.
-
-    Of a data source the options that every source has survive a change of ``use``.
-    """
-    merged = dict(parent)
-    for key, value in child.items():
-        old = parent.get(key)
-        if isinstance(old, str) and isinstance(value, dict) and "loss" in path and "use" not in value:
-            old = {"of": old}
-        if isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = _merge_tables(old, value, (*path, key))
-        else:
-            merged[key] = _copy(value) if isinstance(value, dict) else value
-    return merged
-
-
-def _merge_tables(old: Tree, new: Tree, path: Path) -> Tree:
-    if ("from" in old and "steps" in new) or ("steps" in old and "from" in new and "use" not in old):
-        return _copy(new)  # one kind of schedule in place of the other
-    changed = "use" in new and new["use"] != old.get("use")
-    if changed and path[0] == "data":
-        return merge({key: value for key, value in old.items() if key in COMMON_DATA_OPTIONS}, new, path)
-    return _copy(new) if changed and "use" in old else merge(old, new, path)
+def _depth(value: object, level: int = 0) -> int:
+    if level > MAX_DEPTH:
+        return level
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max((_depth(item, level + 1) for item in inner), default=level)

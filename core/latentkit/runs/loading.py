@@ -14,7 +14,7 @@ from latentkit.engine.system import System
 from latentkit.engine.training import Training
 from latentkit.errors import RunError
 from latentkit.model import Model
-from latentkit.recipe.source import Tree
+from latentkit.recipe.merging import Tree
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.runs.checkpoint import newest
 from latentkit.runs.files import read_tensors, write_tensors

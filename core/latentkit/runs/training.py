@@ -10,7 +10,8 @@ import attrs
 
 from latentkit._building import RecipeLike, source_of
 from latentkit.errors import RunError
-from latentkit.recipe.source import Source, Tree, merge
+from latentkit.recipe.merging import Tree, merge
+from latentkit.recipe.source import Source
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.runs import checkpoint
 from latentkit.runs.folder import Folder, default_folder

@@ -6,9 +6,10 @@ from collections import abc
 
 from latentkit.errors import nearest
 from latentkit.interfaces import Part
+from latentkit.ports import parse_ports
 from latentkit.recipe.quantities import Quantity, Ramp, Stairs, Timed, read_quantity
 from latentkit.recipe.schema import PhaseSpec, Recipe, TermSpec, UseSpec
-from latentkit.spaces import Space, parse_ports
+from latentkit.spaces import Space
 from latentkit.wiring.components import Components
 from latentkit.wiring.graph import Graph, Node
 from latentkit.wiring.names import Names, Path, Scope

@@ -8,11 +8,13 @@ import attrs
 
 from latentkit.errors import Mismatch, Problem
 from latentkit.interfaces import DataSource, Part, Prior
+from latentkit.ports import Signature
 from latentkit.recipe.schema import DataSpec, DrawSpec, Recipe, StateSpec
 from latentkit.recipe.source import Source
-from latentkit.spaces import SCALAR, SCORE, Signature, Space, Var
+from latentkit.spaces import SCALAR, SCORE, Space, Var
+from latentkit.wiring.batching import batch_share
 from latentkit.wiring.graph import Graph, Node, ancestors
-from latentkit.wiring.sizes import Sizes, batch_share
+from latentkit.wiring.sizes import Sizes
 from latentkit.wiring.wiring import Draw, Phase, State, phase_nodes
 
 

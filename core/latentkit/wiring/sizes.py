@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections import abc
-from fractions import Fraction
 
 import attrs
 
 from latentkit.errors import Mismatch
 from latentkit.interfaces import Part
-from latentkit.spaces import SCALAR, SCORE, WEIGHTS, Signature, Space, Unifier, Var
+from latentkit.ports import Signature
+from latentkit.spaces import SCALAR, SCORE, WEIGHTS, Space, Var
+from latentkit.wiring.batching import check_whole_numbers
 from latentkit.wiring.graph import Node
+from latentkit.wiring.unification import Unifier
 
 _SAME = frozenset({"detach", "concat", "chunk", "roll", "flip", "take"})
 _ELEMENTWISE = frozenset({"neg", "exp", "log", "sqrt", "square", "abs", "sign", "sigmoid", "softplus", "relu", "clip"})
@@ -113,7 +115,7 @@ class Sizes:
 
     def _operation(self, node: Node) -> bool:
         if node.op in ("chunk", "roll"):
-            _check_whole_numbers(node)
+            check_whole_numbers(node)
         if node.op in _SAME:
             for arg in node.args[: 1 if node.op in ("chunk", "roll", "take") else None]:
                 self.unifier.unify(self.of(node), self.of(arg))
@@ -211,27 +213,3 @@ class Sizes:
         known = [space for space in spaces if isinstance(space, Space)]
         total = sum(space.dims[0] for space in known if isinstance(space.dims[0], int))
         return self._is(node, attrs.evolve(known[0], dims=(total, *known[0].dims[1:]), range=None))
-
-
-def _check_whole_numbers(node: Node) -> None:
-    """``chunk(x, i, n)`` and ``roll(x, n)`` take whole numbers: the plan must know the sizes of what they make."""
-    for number in node.args[1:]:
-        if number.op != "number" or not isinstance(number.value, int):
-            example = "chunk(x, 0, 2)" if node.op == "chunk" else "roll(x, 1)"
-            raise Mismatch(f"{node.op}() takes whole numbers written out, as in {example}")
-    if node.op == "chunk":
-        index, count = (int(str(number.value)) for number in node.args[1:])
-        if not 0 <= index < count:
-            raise Mismatch(f"chunk(x, i, n) is part i of n, counted from 0; found i = {index}, n = {count}")
-
-
-def batch_share(node: Node) -> Fraction:
-    """How many samples a value has, as a multiple of the batch: ``chunk(x, 0, 2)`` has a half."""
-    if node.op == "chunk":
-        return batch_share(node.args[0]) / Fraction(str(node.args[2].value))
-    if node.op == "concat":
-        return sum((batch_share(arg) for arg in node.args), Fraction(0))
-    if node.op == "take":
-        return batch_share(node.args[1])
-    inner = [batch_share(arg) for arg in node.args]
-    return max(inner) if inner else Fraction(1)

@@ -1,0 +1,51 @@
+"""The abstract interfaces. A part is a frozen value; ``build()`` makes its ``nn.Module``.
+
+Write a part as a final class::
+
+    @attrs.frozen(kw_only=True)
+    class LinearEncoder(Encoder):
+        ports = "x: image[channels, height, width] -> w: latent[dim]"
+        channels: int | None = None      # a size in ``ports`` that is None is determined by the flow
+        height: int | None = None
+        width: int | None = None
+        dim: int | None = None
+
+        def build(self) -> nn.Module: ...
+
+What has no parameters and no options worth a class is a decorated function: see ``latentkit.stateless``.
+"""
+
+from __future__ import annotations
+
+from latentkit.interfaces.component import Component
+from latentkit.interfaces.metrics import Figure, Metric
+from latentkit.interfaces.parts import (
+    Discriminator,
+    Encoder,
+    Function,
+    Generator,
+    Loss,
+    Mapping,
+    Part,
+    Regularizer,
+)
+from latentkit.interfaces.sources import DataSource, Prior, Table
+from latentkit.spaces import Range
+
+__all__ = [
+    "Component",
+    "DataSource",
+    "Discriminator",
+    "Encoder",
+    "Figure",
+    "Function",
+    "Generator",
+    "Loss",
+    "Mapping",
+    "Metric",
+    "Part",
+    "Prior",
+    "Range",
+    "Regularizer",
+    "Table",
+]

@@ -1,0 +1,110 @@
+"""Parts: networks and functions of the flow."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import abc
+from typing import TYPE_CHECKING, ClassVar
+
+import attrs
+
+from latentkit.interfaces.component import Component
+from latentkit.ports import Signature, parse_ports
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@attrs.frozen(kw_only=True)
+class Part(Component):
+    """A network or a function in the flow. Holds sizes and options, never tensors.
+
+    ``ports`` is one string, ``"w: latent[dim] -> x: image[channels, height, width]"``; ``entries`` are further
+    methods of the module with ports of their own, called as ``W.inverse(h)``.
+    """
+
+    ports: ClassVar[str] = ""
+    entries: ClassVar[abc.Mapping[str, str]] = {}
+    independent: ClassVar[bool] = False
+    """Each sample's result depends on that sample alone; declare it where it holds (never with batch statistics).
+    Calls of such a part may be run as one."""
+    stochastic: ClassVar[bool] = False
+    """Draws numbers of its own (dropout), so that generator states must be saved."""
+
+    def sizes(self) -> dict[str, object]:
+        """Values of the names that ``ports`` may use; ``None`` means that the flow determines it."""
+        return {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+
+    def signatures(self, owner: str = "") -> dict[str, Signature]:
+        """The ports of the part itself (under ``""``) and of each entry. They share their open sizes."""
+        texts = {"": self.ports, **self.entries}
+        joined = parse_ports(_joined(texts.values()), self.sizes(), owner)
+        inputs, outputs = iter(joined.inputs), iter(joined.outputs)
+        signatures = {}
+        for name, text in texts.items():
+            alone = parse_ports(text, self.sizes(), owner)
+            mine = tuple(next(inputs) for _ in alone.inputs)
+            signatures[name] = Signature(mine, tuple(next(outputs) for _ in alone.outputs))
+        return signatures
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The module. Every size is known by now. Parameters are freshly initialised."""
+
+
+def _joined(texts: abc.Iterable[str]) -> str:
+    halves = [text.partition("->") for text in texts]
+    return ", ".join(half[0] for half in halves) + " -> " + ", ".join(half[2] for half in halves)
+
+
+@attrs.frozen(kw_only=True)
+class Mapping(Part):
+    """Latent to latent, ``z -> w``."""
+
+    kind: ClassVar[str] = "mapping"
+
+
+@attrs.frozen(kw_only=True)
+class Generator(Part):
+    """Latent to data, ``w -> x``."""
+
+    kind: ClassVar[str] = "generator"
+
+
+@attrs.frozen(kw_only=True)
+class Encoder(Part):
+    """Data to latent, ``x -> w``, or to a posterior."""
+
+    kind: ClassVar[str] = "encoder"
+
+
+@attrs.frozen(kw_only=True)
+class Discriminator(Part):
+    """Data or latent to one score per sample."""
+
+    kind: ClassVar[str] = "discriminator"
+
+
+@attrs.frozen(kw_only=True)
+class Function(Part):
+    """Any other step of the flow: style mixing, augmentation, a learnable tensor."""
+
+    kind: ClassVar[str] = "function"
+
+
+@attrs.frozen(kw_only=True)
+class Loss(Part):
+    """Named values to one number per sample (``-> score``) or one number (``-> scalar``). No parameters."""
+
+    kind: ClassVar[str] = "loss"
+
+
+@attrs.frozen(kw_only=True)
+class Regularizer(Part):
+    """A loss that also looks at gradients (a port named ``gradient``), weights, or a batch's geometry.
+
+    The port ``gradient`` receives the derivative of the recipe's ``of`` with respect to its ``wrt``, per sample and
+    differentiable again.
+    """
+
+    kind: ClassVar[str] = "regularizer"

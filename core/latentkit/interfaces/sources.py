@@ -1,0 +1,78 @@
+"""Where values come from: priors and data sources."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import attrs
+
+from latentkit.interfaces.component import Component
+from latentkit.spaces import Space
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+
+@attrs.frozen(kw_only=True)
+class Prior(Component):
+    """A source of random numbers: latent samples, noise, mixing weights, labels."""
+
+    kind: ClassVar[str] = "prior"
+
+    def space(self) -> Space | None:
+        """The space of one draw where the options state it, else ``None``: the flow determines it."""
+        return None
+
+    @abstractmethod
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Draw a tensor of ``shape`` (batch first) on the generator's device."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density per sample, in nats.
+
+        Raises:
+            NotImplementedError: this prior has no density, or none that is known.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no log-density")
+
+
+@attrs.frozen
+class Table:
+    """Data in memory. ``fields`` have equal length; ``image`` is uint8 [n, channels, height, width]."""
+
+    fields: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.fields.values())))
+
+
+@attrs.frozen(kw_only=True)
+class DataSource(Component):
+    """Yields images, and labels or factors where it has them.
+
+    ``resolution``, ``channels``, value range, split and flips are common to all sources and handled by the core; a
+    source delivers uint8 images of the resolution and channels that it is asked for.
+    """
+
+    kind: ClassVar[str] = "data"
+    native_resolution: ClassVar[int] = 64
+    native_channels: ClassVar[int] = 1
+
+    def classes(self) -> int | None:
+        """The number of classes of ``label`` where it is known without opening data, else ``None``."""
+        return None
+
+    def offers(self) -> tuple[str, ...]:
+        """The fields that this source can give, e.g. ``("image", "label")``; told without opening data."""
+        return ("image",)
+
+    @abstractmethod
+    def open(self, resolution: int, channels: int) -> Table:
+        """Read everything.
+
+        Raises:
+            DataError: missing or unreadable files, named.
+        """
