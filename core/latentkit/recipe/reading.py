@@ -23,6 +23,7 @@ from latentkit.recipe.schema import (
     UseSpec,
 )
 from latentkit.recipe.source import Source
+from latentkit.recipe.tables import TableReader
 
 T = TypeVar("T")
 U = TypeVar("U", bound=UseSpec)
@@ -58,16 +59,17 @@ class _Structurer:
             self.read.problem(("stage",), "stages are part of the language, but this version cannot train them yet")
         plain = {key: tables[key] for key in ("title", "paper", "together", "order") if key in tables}
         top = self.read.build(plain, _Top, ()) or _Top()
+        each = self.read.each
         return Recipe(
             name=self.source.name,
             title=top.title, paper=top.paper, together=top.together, order=self.order(top.order),
-            data=self.data(), draw=self.read.each("draw", self.draw), scalars=self.read.each("scalars", self.read.timed),
-            parts=self.read.each("parts", self.part), flow=self.read.each("flow", self.read.expression),
-            state=self.read.each("state", self.state), phase=self.read.each("phase", self.phase),
+            data=self.data(), draw=each("draw", self.draw), scalars=each("scalars", self.read.timed),
+            parts=each("parts", self.part), flow=each("flow", self.read.expression),
+            state=each("state", self.state), phase=each("phase", self.phase),
             optimizer=self.optimizer(self.read.table(("optimizer",)), ("optimizer",)) or OptimizerSpec(),
-            average=self.read.each("average", self.average),
+            average=each("average", self.average),
             train=self.read.build(self.read.table(("train",)), TrainSpec, ("train",)) or TrainSpec(),
-            inference=self.read.each("inference", self.read.expression), monitor=self.read.each("monitor", self.read.expression),
+            inference=each("inference", self.read.expression), monitor=each("monitor", self.read.expression),
         )  # fmt: skip
 
     def order(self, order: tuple[str, ...]) -> tuple[str, ...]:
