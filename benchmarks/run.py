@@ -1,7 +1,7 @@
 """Time of a training step, side by side with a hand-written loop of the same system: ratios from alternating blocks.
 
-    python benchmarks/run.py                      # every system and setting, the table of benchmarks/README.md
-    python benchmarks/run.py ogan --rounds 30     # one system, more rounds
+python benchmarks/run.py                      # every system and setting, the table of benchmarks/README.md
+python benchmarks/run.py ogan --rounds 30     # one system, more rounds
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import argparse
+import functools
 import json
 import statistics
 import sys
@@ -58,8 +59,11 @@ class Contender:
             return (time.perf_counter() - start) / steps * 1e3
 
 
-def training(recipe: str, settings: Settings) -> Training:
-    wiring = wired(recipe)
+PLAIN = {"parts.E.normalization": "none", "parts.G.normalization": "none"}
+
+
+def training(recipe: str, settings: Settings, overrides: abc.Mapping[str, object] | None = None) -> Training:
+    wiring = wired(recipe, overrides)
     samples = {name: open_samples(name, wiring.recipe.data[name], source) for name, source in wiring.data.items()}
     return Training(wiring, default_registry(), samples, settings)
 
@@ -70,7 +74,7 @@ def alae_baseline() -> AlaeBaseline:
     return AlaeBaseline(mine.data["data"].tensors["image"], mine.batch, parts["E"].dim, parts["E"].hidden)
 
 
-def ogan_baseline() -> OganBaseline:
+def ogan_baseline(norms: bool = True) -> OganBaseline:
     mine = training("ogan", Settings())
     phase = mine.wiring.recipe.phase["encode"]
     levels = (mine.wiring.parts["E"].height // 4).bit_length() - 1
@@ -78,16 +82,21 @@ def ogan_baseline() -> OganBaseline:
     rate = mine.wiring.recipe.optimizer.lr.at(0, 0)
     weight = phase.loss["latent"].weight.value
     images, dim = mine.data["data"].tensors["image"], mine.wiring.parts["E"].dim
-    return OganBaseline(images, mine.batch, dim, channels, weight, rate)
+    return OganBaseline(images, mine.batch, dim, channels, weight, rate, norms)
 
 
-SYSTEMS = {"alae-mlp": alae_baseline, "ogan": ogan_baseline}
+SYSTEMS: dict[str, tuple[str, dict[str, object], abc.Callable[[], AlaeBaseline | OganBaseline]]] = {
+    "alae-mlp": ("alae-mlp", {}, alae_baseline),
+    "ogan": ("ogan", {}, ogan_baseline),
+    "ogan without batch norm": ("ogan", PLAIN, functools.partial(ogan_baseline, norms=False)),
+}
 
 
 def compare(system: str, names: abc.Sequence[str], rounds: int, steps: int) -> list[dict[str, object]]:
     """Alternate blocks of every contender; ratios are taken within a round."""
-    contenders = [Contender("hand-written", SYSTEMS[system]().step)]
-    contenders += [Contender(name, training(system, SETTINGS[name]).step, SETTINGS[name]) for name in names]
+    recipe, overrides, baseline = SYSTEMS[system]
+    contenders = [Contender("hand-written", baseline().step)]
+    contenders += [Contender(name, training(recipe, SETTINGS[name], overrides).step, SETTINGS[name]) for name in names]
     for contender in contenders:
         contender.block(steps)
     times: dict[str, list[float]] = {contender.name: [] for contender in contenders}

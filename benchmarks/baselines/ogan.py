@@ -14,17 +14,17 @@ def initialised(layer: nn.Module) -> nn.Module:
     return layer
 
 
-def norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=EPS, momentum=0.01)
+def norm(channels: int, used: bool) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels, eps=EPS, momentum=0.01)] if used else []
 
 
 class Encoder(nn.Module):
-    def __init__(self, dim: int, channels: list[int]) -> None:
+    def __init__(self, dim: int, channels: list[int], norms: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for level, (inputs, outputs) in enumerate(zip([1, *channels], channels, strict=False)):
             layers.append(initialised(nn.Conv2d(inputs, outputs, 4, 2, 1)))
-            layers += [norm(outputs)] if level else []
+            layers += norm(outputs, norms) if level else []
             layers.append(nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*layers, nn.Flatten(), initialised(nn.Linear(16 * channels[-1], dim)))
 
@@ -33,12 +33,12 @@ class Encoder(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, dim: int, channels: list[int]) -> None:
+    def __init__(self, dim: int, channels: list[int], norms: bool) -> None:
         super().__init__()
         widths = channels[::-1]
         layers: list[nn.Module] = [initialised(nn.Linear(dim, 16 * widths[0])), nn.Unflatten(1, (widths[0], 4, 4))]
         for inputs, outputs in zip(widths, [*widths[1:], 1], strict=True):
-            layers += [norm(inputs), nn.ReLU(), initialised(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1))]
+            layers += [*norm(inputs, norms), nn.ReLU(), initialised(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1))]
         self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
@@ -51,9 +51,11 @@ def direction(z: Tensor) -> Tensor:
 
 
 class Baseline:
-    def __init__(self, images: Tensor, batch: int, dim: int, channels: list[int], weight: float, lr: float) -> None:
+    def __init__(
+        self, images: Tensor, batch: int, dim: int, channels: list[int], weight: float, lr: float, norms: bool = True
+    ) -> None:
         self.images, self.batch, self.dim, self.weight = images, batch, dim, weight
-        self.E, self.G = Encoder(dim, channels), Generator(dim, channels)
+        self.E, self.G = Encoder(dim, channels, norms), Generator(dim, channels, norms)
         parameters = [*self.E.parameters(), *self.G.parameters()]
         self.optimizer = torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-7, foreach=True)
         self.order, self.at = torch.randperm(len(images)), 0
