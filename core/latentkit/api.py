@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import abc
 from pathlib import Path
 
+import torch
+
 from latentkit._building import RecipeLike, wired
 from latentkit.engine.system import System
+from latentkit.engine.training import initial_states
 from latentkit.errors import RecipeError
 from latentkit.evaluation.evaluate import evaluate
 from latentkit.explaining import explain
@@ -19,7 +22,7 @@ def compose(
     recipe: RecipeLike,
     overrides: abc.Mapping[str, object] | None = None,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     registry: Registry | None = None,
 ) -> Model:
     """Assemble a recipe, untrained.
@@ -27,7 +30,7 @@ def compose(
     Args:
         recipe: a shipped name, a path ending in .toml, or tables.
         overrides: dotted keys to values, as ``--set`` gives them.
-        seed: of the initial weights.
+        seed: of the initial weights; the recipe's by default.
         registry: where components are found.
 
     Raises:
@@ -35,10 +38,8 @@ def compose(
     """
     registry = registry or default_registry()
     wiring = wired(recipe, overrides, registry)
-    system = System(wiring, registry, seed)
-    from latentkit.engine.training import Training
-
-    states = Training(wiring, registry, seed=seed).states
+    system = System(wiring, registry, wiring.recipe.train.seed if seed is None else seed)
+    states = initial_states(wiring, torch.device("cpu"), torch.float32)
     return Model(wiring, system.modules_by_name(), states)
 
 

@@ -233,9 +233,9 @@ def test_new_changed_and_dropped_phases_are_told(toy: abc.Callable[..., str]) ->
 
 def test_any_two_recipes_can_be_compared_and_overrides_with_the_recipe_itself() -> None:
     assert 'changed  optimizer.use' in explain("alae-mlp", against="ogan")
-    text = explain("ogan", {"train.batch": 8, "phase.generate.loss.latent.weight": 3}, against="parent")
+    text = explain("ogan", {"train.steps": 8, "phase.generate.loss.latent.weight": 3}, against="parent")
     assert text.startswith("ogan with other settings\n")
-    assert re.search(r"changed  train\.batch +\d+  →  8", text)
+    assert re.search(r"changed  train\.steps +\d+  →  8", text)
     assert "now  + 3 · 𝔼[ ogan.correlation(of = h, to = z) ]" in text
     assert "Parameters" not in text
     narrow = explain("alae-mlp", {"draw.z.dim": 10}, against="alae-mlp")

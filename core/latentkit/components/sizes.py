@@ -16,7 +16,6 @@ def known_sizes(part: Part, *names: str) -> tuple[int, ...]:
     missing = [name for name, value in zip(names, values, strict=True) if value is None]
     if missing:
         raise Mismatch(
-            f"{type(part).__name__}: {', '.join(missing)} unknown; "
-            "expected a number, from the flow or as an option"
+            f"{type(part).__name__}: {', '.join(missing)} unknown; expected a number, from the flow or as an option"
         )
     return tuple(int(value) for value in values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import abc
 
 import torch
 
@@ -11,6 +12,21 @@ def key_seed(*key: object) -> int:
     """A 63-bit seed from a key such as (run seed, step, phase, repeat, name)."""
     digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def generator_states() -> dict[str, torch.Tensor]:
+    """States of torch's default generators, which only parts with dropout use."""
+    found = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        found["cuda"] = torch.cuda.get_rng_state()
+    return found
+
+
+def restore_generators(states: abc.Mapping[str, torch.Tensor]) -> None:
+    """Set torch's default generators."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 class Streams:

@@ -62,14 +62,19 @@ class Training:
                      for name, found in (samples or {}).items()}  # fmt: skip
         self.step_count = self.images = 0
         self.positions = dict.fromkeys(self.data, 0)
-        self.states = {name: self._zeros(name) for name in wiring.states}
+        self.states = initial_states(wiring, self.device, self.dtype)
         self.slots = self._optimizers(registry)
         self.averages = {name: Average(spec, self.modules, self._fresh(registry, spec.start, name))
                          for name, spec in wiring.recipe.average.items()}  # fmt: skip
+        self.stochastic = any(part.stochastic for part in wiring.parts.values())
+        self.generators: dict[str, Tensor] = {}
+        """States of the default generators from a checkpoint, where parts have dropout."""
         self.programs: dict[object, Program | None] = {}
         self.groups = groups(wiring)
         self.watch: Watch | None = None
         """Called after each execution, before its update, with the program, its values and its outcome."""
+        self.phase_done: abc.Callable[[str], None] | None = None
+        """Called with a phase's name when it has updated its parts."""
 
     def _system(self, registry: Registry, seed: int) -> System:
         # Weights are drawn on the CPU, so that every device starts with the same ones.
@@ -81,12 +86,6 @@ class Training:
         if start != "fresh":
             return None
         return self._system(registry, key_seed(self.seed, "average", name)).modules_by_name()
-
-    def _zeros(self, name: str) -> Tensor:
-        state = self.wiring.states[name]
-        dims = tuple(dim for dim in state.space.dims if isinstance(dim, int))
-        start = 0.0 if isinstance(state.start, tuple) else state.start
-        return torch.full(dims, start, device=self.device, dtype=self.dtype)
 
     def _optimizers(self, registry: Registry) -> dict[tuple[str, str], Slot]:
         """One state per part and owner: the recipe's optimizer (owner "") or a phase's own."""
@@ -161,6 +160,8 @@ class Training:
         if self.watch is not None:
             self.watch(program, slots, outcome)
         self._update(program, outcome)
+        for phase in program.plan.running if self.phase_done is not None else ():
+            self.phase_done(phase.name)  # type: ignore[misc]  # mypy forgets the check above
         return outcome
 
     def _program(self, group: tuple[Phase, ...]) -> Program | None:
@@ -216,3 +217,13 @@ class Training:
         # All next values are known before any state changes, and one may be another's old value itself.
         for name, value in {name: value.clone() for name, value in outcome.states.items()}.items():
             self.states[name].copy_(value)
+
+
+def initial_states(wiring: Wiring, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The values of ``[state]`` before the first step."""
+    found = {}
+    for name, state in wiring.states.items():
+        dims = tuple(dim for dim in state.space.dims if isinstance(dim, int))
+        start = 0.0 if isinstance(state.start, tuple) else state.start
+        found[name] = torch.full(dims, start, device=device, dtype=dtype)
+    return found

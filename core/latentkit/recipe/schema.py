@@ -37,7 +37,7 @@ class DataSpec(UseSpec):
 
 @attrs.frozen(kw_only=True)
 class DrawSpec(UseSpec):
-    """A random value. ``dynamic`` are the options given as schedules or expressions."""
+    """A random value."""
 
     per: Per = "phase"
     shape: tuple[int, ...] | None = None

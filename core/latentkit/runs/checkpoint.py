@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from latentkit.engine.streams import generator_states
 from latentkit.engine.training import Training
 from latentkit.errors import RunError
 from latentkit.runs.files import read_json, read_tensors, write_atomically, write_tensors
@@ -27,6 +28,8 @@ def tensors_of(training: Training) -> dict[str, Tensor]:
         found |= {f"optimizer.{owner}.{part}.{key}": value for key, value in slot.tensors().items()}
     for name, average in training.averages.items():
         found |= {f"average.{name}.{key}": value for key, value in average.tensors().items()}
+    if training.stochastic:
+        found |= {f"generator.{name}": state for name, state in generator_states().items()}
     return {**found, **{f"state.{name}": value for name, value in training.states.items()}}
 
 
@@ -55,6 +58,7 @@ def restore(training: Training, tensors: abc.Mapping[str, Tensor], state: abc.Ma
             value.copy_(tensors[f"state.{name}"])
     except (KeyError, RuntimeError) as error:
         raise RunError(f"the checkpoint is not of this recipe: {str(error).partition(chr(10))[0]}") from None
+    training.generators = _under("generator.", tensors)
     training.step_count, training.images = int(state["step"]), int(state["images"])
     training.positions = {name: int(position) for name, position in state["positions"].items()}
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from latentkit.engine.batches import Samples, open_samples
 from latentkit.engine.monitoring import monitored
+from latentkit.engine.streams import key_seed, restore_generators
 from latentkit.engine.training import Training
 from latentkit.errors import NotFiniteError
 from latentkit.events import Event
@@ -41,7 +42,7 @@ class Run:
     Attributes:
         path: its folder.
         model: on the averaged weights where the recipe averages.
-        metrics: the lines of ``metrics.jsonl``.
+        metrics: the lines of ``metrics.jsonl`` that training wrote.
         seconds: this call trained for.
     """
 
@@ -114,7 +115,7 @@ class Job:
         """
         start = time.perf_counter()
         mine = [MetricsFile(), Pictures(self.samples, self.wiring.recipe.train.sample_every), *observers]
-        with self._registered(mine), self.training.settings.matrix_products():
+        with self._registered(mine), self.training.settings.matrix_products(), self._own_randomness():
             self._loop()
         seconds = time.perf_counter() - start
         write_card(self.folder, self.wiring, self.training, self.versions, seconds)
@@ -125,10 +126,10 @@ class Job:
         hook, training, plan = self.registry.manager.hook, self.training, self.wiring.recipe.train
         hook.latentkit_run_started(event=self.event())
         per_step, per_phase = hook.latentkit_step_done, hook.latentkit_phase_done
+        if per_phase.get_hookimpls():
+            training.phase_done = lambda phase: per_phase(event=self.event(), phase=phase)
         while training.step_count < self.steps:
             terms = training.step()
-            for phase in self.wiring.phases if per_phase.get_hookimpls() else ():
-                per_phase(event=self.event(), phase=phase.name)
             if terms:
                 self.flags.append(torch.stack([value.float() for value in terms.values()]).sum())
             step = training.step_count
@@ -175,11 +176,26 @@ class Job:
         )
 
     @contextlib.contextmanager
+    def _own_randomness(self) -> abc.Iterator[None]:
+        """Parts with dropout draw from torch's default generators: theirs for the run, then as they were before."""
+        if not self.training.stochastic:
+            yield
+            return
+        devices = [self.training.device] if self.training.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            if self.training.generators:
+                restore_generators(self.training.generators)
+            else:
+                torch.manual_seed(key_seed(self.training.seed, "default"))
+            yield
+
+    @contextlib.contextmanager
     def _registered(self, observers: abc.Sequence[object]) -> abc.Iterator[None]:
         manager = self.registry.manager
         for observer in observers:
             manager.register(observer)
         try:
+            manager.check_pending()  # a misspelt hook would never be called
             yield
         finally:
             for observer in observers:

@@ -118,6 +118,11 @@ def _check_numbers(recipe: Recipe, names: Names, priors: abc.Mapping[str, Prior]
             if part not in recipe.parts:
                 hint = nearest(part, recipe.parts)
                 names.problem(("average", name, "parts"), f"no part is called '{part}'", hint)
+    owners: dict[str, str] = {}
+    for name, average in recipe.average.items():
+        for part in average.parts:
+            if owners.setdefault(part, name) != name:
+                names.problem(("average", name, "parts"), f"'{part}' is averaged by [average.{owners[part]}] already")
     for name, prior in priors.items():
         for field in attrs.fields(type(prior)):
             value = getattr(prior, field.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import abc
 
 import attrs
@@ -65,7 +66,17 @@ class Sizer:
             pairs += [(node, graph.node("source", (), ("state", name))) for name, node in phase.states.items()]
         self.sizes = Sizes(self.signatures, sources)
         self.sizes.infer(ancestors([*phase_nodes(phases), *others]), pairs)
+        self._settle()
         self._report(graph, phases, unused)
+
+    def _settle(self) -> None:
+        """Sizes that a part computes from others (flattened features, say), now that the others are known."""
+        for name, part in self.sized_parts().items():
+            with contextlib.suppress(Mismatch):  # an illegal size is reported with the open ones
+                for entry, signature in part.signatures(name).items():
+                    known = self.signatures[name][entry]
+                    for mine, theirs in zip(known.outputs, signature.outputs, strict=True):
+                        self.sizes.unifier.unify(mine.space, theirs.space)
 
     def _report(self, graph: Graph, phases: abc.Sequence[Phase], unused: abc.Collection[str]) -> None:
         for node, fact in self.sizes.failures:
