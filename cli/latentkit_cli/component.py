@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+import typing
 from collections import abc
 
 import attrs
@@ -79,6 +80,7 @@ def described(registry: Registry, name: str) -> Component:
 
 def _options(part_type: type) -> abc.Iterator[Option]:
     docs = _field_docs(part_type)
+    hints = _hints(part_type)
     sizes = _open_sizes(part_type) if issubclass(part_type, Part) else frozenset()
     for field in attrs.fields(part_type):
         required = field.default is attrs.NOTHING
@@ -86,7 +88,9 @@ def _options(part_type: type) -> abc.Iterator[Option]:
         doc = docs.get(field.name, "")
         if field.name in sizes and default is None:
             doc = " ".join(filter(None, [doc, "Inferred where it is left out."]))
-        yield Option(field.name, _type(field.type), "" if required else _toml(default), required, doc)
+        yield Option(
+            field.name, _type(hints.get(field.name, field.type)), "" if required else _toml(default), required, doc
+        )
     for name, parameter in inspect.signature(getattr(part_type, "function", lambda: None)).parameters.items():
         if str(parameter.annotation).endswith("Scalar"):
             required = parameter.default is inspect.Parameter.empty
@@ -101,8 +105,19 @@ def _open_sizes(part_type: type[Part]) -> frozenset[str]:
     return frozenset(str(getattr(dim, "name", "")) for port in ports for dim in getattr(port.space, "dims", ()))
 
 
+def _hints(part_type: type) -> dict[str, object]:
+    try:
+        return dict(typing.get_type_hints(part_type))
+    except NameError:
+        return {}  # a name that only a type checker sees
+
+
 def _type(annotation: object) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return " | ".join(_toml(choice) for choice in typing.get_args(annotation))
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("latentkit.recipe.quantities.", "")
 
 
 def _toml(value: object) -> str:

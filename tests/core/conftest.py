@@ -54,9 +54,7 @@ def start(registry: Registry) -> Start:
     ) -> Training:
         known = isinstance(recipe, str) and not recipe.endswith(".toml")
         wiring = wired(SYSTEMS / f"{recipe}.toml" if known else recipe, overrides, registry)
-        samples = {
-            name: open_samples(name, wiring.recipe.data[name], source) for name, source in wiring.data.items()
-        }
+        samples = {name: open_samples(name, wiring.recipe.data[name], source) for name, source in wiring.data.items()}
         return Training(wiring, registry, samples, Settings(precision=precision))  # type: ignore[arg-type]
 
     return begin

@@ -265,9 +265,7 @@ def test_nothing_held_out_is_a_reason_and_what_needs_no_images_is_measured() -> 
         (np.zeros(COUNT, np.int64), "all of one class"),
     ],
 )
-def test_probes_need_a_class_per_image(
-    model: Model, samples: Samples, label: np.ndarray | None, reason: str
-) -> None:
+def test_probes_need_a_class_per_image(model: Model, samples: Samples, label: np.ndarray | None, reason: str) -> None:
     fields = {"image": samples.table.fields["image"], **({} if label is None else {"label": label})}
     bare = attrs.evolve(samples, table=Table(fields))
     assert reason in Probes().applies(model, bare)

@@ -228,11 +228,11 @@ def test_new_changed_and_dropped_phases_are_told(toy: abc.Callable[..., str]) ->
     assert "  elbo:  E, G  (no longer a phase)\n    was    0.5 · 𝔼[" in text
     lazy = toy("gan-r1-lazy", against="parent")
     assert "    new  + 5 · 𝔼[ core.r1(∂real/∂x) ]" in lazy
-    assert re.search(r'^           𝔼\[ core.logistic-discriminator', lazy, re.MULTILINE)
+    assert re.search(r"^           𝔼\[ core.logistic-discriminator", lazy, re.MULTILINE)
 
 
 def test_any_two_recipes_can_be_compared_and_overrides_with_the_recipe_itself() -> None:
-    assert 'changed  optimizer.use' in explain("alae-mlp", against="ogan")
+    assert "changed  optimizer.use" in explain("alae-mlp", against="ogan")
     text = explain("ogan", {"train.steps": 8, "phase.generate.loss.latent.weight": 3}, against="parent")
     assert text.startswith("ogan with other settings\n")
     assert re.search(r"changed  train\.steps +\d+  →  8", text)

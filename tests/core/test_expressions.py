@@ -112,8 +112,10 @@ def test_only_parts_entries_and_operations_are_called(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["(", "x)", "x y", "x +", "1x", "x; y", "x = y", "def f(): pass", "import os",
-                                  "\x00", "'\\d'", "0777", "*x,"])
+@pytest.mark.parametrize(
+    "text",
+    ["(", "x)", "x y", "x +", "1x", "x; y", "x = y", "def f(): pass", "import os", "\x00", "'\\d'", "0777", "*x,"],
+)
 def test_what_is_no_expression_is_said_so(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not an expression: "):
         parse(text)
@@ -138,8 +140,10 @@ def test_long_and_deep_text_is_refused_before_it_is_read() -> None:
     assert parse("+".join(["x"] * 150)).op == "add"
 
 
-@pytest.mark.parametrize("text", ["~" * 3000 + "x", "not " * 900 + "x", "x**" * 1000 + "x", "lambda:" * 500 + "x",
-                                  "x if x else " * 300 + "x"])
+@pytest.mark.parametrize(
+    "text",
+    ["~" * 3000 + "x", "not " * 900 + "x", "x**" * 1000 + "x", "lambda:" * 500 + "x", "x if x else " * 300 + "x"],
+)
 def test_deep_text_of_foreign_operators_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"language|nested|chain|expression"):
         parse(text)
@@ -149,8 +153,19 @@ def test_names_of_a_tree() -> None:
     assert parse("D(E(x), q.mu) + W.inverse(z) * 2").names() == {"D", "E", "x", "q", "W", "z"}
 
 
-ALPHABET = st.sampled_from([*"xyzEG0123456789.+-*/(), _[]{}:=<>!~@%&|^'\"\\#;\n\t\0µ", "lambda ", "if ", "for ", "1e",
-                            "0x", "detach(", "E(x)", "clip("])
+ALPHABET = st.sampled_from(
+    [
+        *"xyzEG0123456789.+-*/(), _[]{}:=<>!~@%&|^'\"\\#;\n\t\0µ",
+        "lambda ",
+        "if ",
+        "for ",
+        "1e",
+        "0x",
+        "detach(",
+        "E(x)",
+        "clip(",
+    ]
+)
 
 
 def only_value_errors(text: str) -> None:
@@ -202,8 +217,9 @@ def trees() -> st.SearchStrategy[Tree]:
         pairs = st.tuples(inner, inner)
         called = st.tuples(st.sampled_from(["E", "G"]), st.sampled_from(["", "inverse"]))
         return (
-            st.builds(lambda op, args: Tree(op, args), st.sampled_from(["add", "sub", "mul", "div", "grad", "take"]),
-                      pairs)
+            st.builds(
+                lambda op, args: Tree(op, args), st.sampled_from(["add", "sub", "mul", "div", "grad", "take"]), pairs
+            )
             | st.builds(lambda arg: Tree("field", (Tree("call", (arg,), ("E", "")),), "mu"), inner)
             | st.builds(lambda args, value: Tree("call", args, value), pairs, called)
             | st.builds(lambda op, arg: Tree(op, (arg,)), st.sampled_from(["detach", "mean", "exp"]), inner)

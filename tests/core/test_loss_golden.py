@@ -127,9 +127,7 @@ def specnorm(given: Values) -> Values:
     }
 
 
-CASES: dict[str, Case] = {
-    case.__name__: case for case in (gan, selfmod_bn, tf_same, blurpool, misc, gradpen, specnorm)
-}
+CASES: dict[str, Case] = {case.__name__: case for case in (gan, selfmod_bn, tf_same, blurpool, misc, gradpen, specnorm)}
 ELSEWHERE = {
     "misc": {"rmsprop_keras", "ema999"},
     "gradpen": {"ce", "ross_input_grad", "ross_penalty_sum", "ross_total_mean"},

@@ -90,7 +90,7 @@ def test_another_use_replaces_the_whole_table(merged: Merged) -> None:
 def test_same_or_no_use_merges(merged: Merged) -> None:
     tables = merged('phase.first.loss.a = { use = "l2", to = "h" }\nparts.E.width = 9')
     assert at(tables, "phase.first.loss.a") == {"use": "l2", "of": "h", "to": "h", "weight": 2, "every": 4}
-    tables = merged('phase.first.loss.a.weight = 3')
+    tables = merged("phase.first.loss.a.weight = 3")
     assert at(tables, "phase.first.loss.a.every") == 4
 
 
@@ -284,8 +284,8 @@ def test_reading_twice_gives_equal_tables(merged: Merged) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["phase.a = { train = ['G'] }\n[phase.a.loss]\nx = 'y'\n",
-             "parts = { G = { use = 'a' } }\nparts.D.use = 'b'\n"]
+    "text",
+    ["phase.a = { train = ['G'] }\n[phase.a.loss]\nx = 'y'\n", "parts = { G = { use = 'a' } }\nparts.D.use = 'b'\n"],
 )
 def test_key_after_a_closed_inline_table_is_explained(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(text)

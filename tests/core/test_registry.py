@@ -76,13 +76,16 @@ def warmth(of):
     """How warm it is."""
     return of.flatten(1).mean(1)
 '''
-HOOKS = PART + '''
+HOOKS = (
+    PART
+    + """
 from latentkit import hookimpl
 
 @hookimpl
 def latentkit_components():
     return {"warmth": warmth}
-'''
+"""
+)
 
 
 def test_a_package_without_a_catalogue_answers_the_hook(folder: Path) -> None:

@@ -6,12 +6,15 @@ import json
 import shutil
 from collections import abc
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 import torch
 
 import latentkit as lk
+from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
+from latentkit.registry.manager import Registry
 from latentkit.runs.files import read_tensors
 
 TINY: dict[str, object] = {
@@ -52,6 +55,35 @@ def test_a_resumed_run_is_the_uninterrupted_run(recipe: str, tiny: dict[str, obj
     lk.train(recipe, tmp_path / "parts", steps=5, overrides=tiny)
     lk.train(None, tmp_path / "parts", steps=14, resume=True)
     same(tmp_path / "whole", tmp_path / "parts")
+
+
+@attrs.frozen(kw_only=True)
+class Forgetful(lk.Function):
+    """Drops half of a latent's numbers."""
+
+    ports: ClassVar[str] = "w: latent[dim] -> w: latent[dim]"
+    stochastic: ClassVar[bool] = True
+
+    def build(self) -> torch.nn.Module:
+        return torch.nn.Dropout(0.5)
+
+
+class Plugin:
+    @lk.hookimpl
+    def latentkit_components(self) -> dict[str, object]:
+        return {"drop": Forgetful}
+
+
+def test_a_part_with_dropout_continues_exactly_and_leaves_the_default_generator_alone(tmp_path: Path) -> None:
+    registry = Registry(read_catalogue(shipped_catalogue()))
+    registry.add("forgetful", Plugin(), "tests", "0")
+    drop = {**TINY_ALAE, "parts.P": {"use": "forgetful.drop"}, "flow.x_fake": "G(P(w))"}
+    before = torch.get_rng_state()
+    lk.train("alae-mlp", tmp_path / "whole", steps=7, overrides=drop, registry=registry)
+    lk.train("alae-mlp", tmp_path / "parts", steps=3, overrides=drop, registry=registry)
+    lk.train(None, tmp_path / "parts", steps=7, resume=True, registry=registry)
+    same(tmp_path / "whole", tmp_path / "parts")
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_what_was_logged_after_the_checkpoint_is_written_anew(tmp_path: Path) -> None:

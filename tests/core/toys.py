@@ -283,8 +283,7 @@ class StyleGen(Generator):
     """Two levels; ``lod`` chooses, ``blend`` mixes the upper one in."""
 
     ports: ClassVar[str] = (
-        "w: styles[layers, dim], noise: map[1, height, width], lod: scalar, blend: scalar -> "
-        f"x: {IMAGE}"
+        f"w: styles[layers, dim], noise: map[1, height, width], lod: scalar, blend: scalar -> x: {IMAGE}"
     )
     layers: int | None = None
     dim: int | None = None
@@ -430,6 +429,7 @@ def kl_capacity(of: Posterior, capacity: Scalar) -> Tensor:
 @loss("of: posterior[dim], at: latent[dim], components: posterior[dim] -> score")
 def vamp_kl(of: Posterior, at: Tensor, components: Posterior) -> Tensor:
     """One sample's estimate against a mixture."""
+
     def density(q: Posterior, z: Tensor) -> Tensor:
         return -0.5 * ((z - q.mu).square() / q.logvar.exp() + q.logvar).sum(-1)
 
@@ -453,6 +453,7 @@ def batch_kl(h: Tensor) -> Tensor:
 @loss("of: A, to: B -> scalar")
 def distance(of: Tensor, to: Tensor) -> Tensor:
     """Squared difference of the two matrices of distances."""
+
     def squared(value: Tensor) -> Tensor:
         flat = value.flatten(1)
         return (flat[:, None] - flat[None]).square().mean(-1)

@@ -6,6 +6,8 @@ not see is reported as not seen.
 
 from __future__ import annotations
 
+import torch
+
 from latentkit.proof.probing import PROBE_BATCH, on_meta, probe
 from latentkit.proof.report import Report
 from latentkit.proof.static import static_problems
@@ -22,7 +24,8 @@ def prove(wiring: Wiring, registry: Registry) -> Report:
         problems += on_meta(wiring, registry)
         proved.append("all phases and roles run on the meta device, at two batch sizes")
     if not problems:
-        seen_problems, not_seen = probe(wiring, registry)
+        with torch.random.fork_rng(devices=[]):  # dropout would move the user's generator on
+            seen_problems, not_seen = probe(wiring, registry)
         problems += seen_problems
         warnings += not_seen
         proved.append(f"one step on {PROBE_BATCH} synthetic samples: gradients are finite and go where the plan says")
