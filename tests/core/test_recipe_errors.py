@@ -251,6 +251,11 @@ def test_spaces_that_disagree_are_both_named_with_the_edge(old: str, new: str, m
     assert message in faults(old, new)
 
 
+def test_a_batch_that_does_not_split_evenly_is_named(registry: Registry) -> None:
+    with pytest.raises(RecipeError, match=r"chunk\(\) makes 2 equal parts, but a batch of 9 gives it 9 samples"):
+        wired(SYSTEMS / "gaia.toml", {"train.batch": 9}, registry)
+
+
 def test_all_problems_are_reported_at_once(registry: Registry) -> None:
     with pytest.raises(RecipeError) as caught:
         wired(SYSTEMS / "gan.toml", {

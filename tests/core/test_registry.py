@@ -7,7 +7,10 @@ from collections import abc
 from pathlib import Path
 
 import pytest
+import torch
 
+from latentkit._building import wired
+from latentkit.engine.training import Training
 from latentkit.errors import RegistryError
 from latentkit.hooks import hookimpl
 from latentkit.registry.catalogue import KINDS, read_catalogue, shipped_catalogue
@@ -86,6 +89,18 @@ def latentkit_components():
     return {"warmth": warmth}
 """
 )
+
+
+def test_a_loss_is_one_function_and_one_line(folder: Path) -> None:
+    point = package(folder, "lk_one", {
+        "__init__.py": "", "parts.py": PART, "registry.toml": '[one.loss]\nwarmth = "lk_one.parts:warmth"\n',
+    })  # fmt: skip
+    registry = Registry(SHIPPED, [point])
+    small: dict[str, object] = {"parts.E.hidden": 8, "parts.G.hidden": 8, "data.resolution": 8, "train.batch": 4}
+    term = {"use": "one.warmth", "of": "x_fake", "weight": 0.1}
+    wiring = wired("alae-mlp", {**small, "phase.generate.loss.warmth": term}, registry)
+    terms = Training(wiring, registry).step({phase: {"x": torch.rand(4, 1, 8, 8)} for phase in ("discriminate",)})
+    assert torch.isfinite(terms["generate", "warmth"])
 
 
 def test_a_package_without_a_catalogue_answers_the_hook(folder: Path) -> None:

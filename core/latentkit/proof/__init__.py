@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from latentkit.proof.probing import PROBE_BATCH, on_meta, probe
+from latentkit.proof.probing import on_meta, probe
 from latentkit.proof.report import Report
 from latentkit.proof.static import static_problems
 from latentkit.registry.manager import Registry
@@ -28,7 +28,7 @@ def prove(wiring: Wiring, registry: Registry) -> Report:
             seen_problems, not_seen = probe(wiring, registry)
         problems += seen_problems
         warnings += not_seen
-        proved.append(f"one step on {PROBE_BATCH} synthetic samples: gradients are finite and go where the plan says")
+        proved.append("one step on a few synthetic samples: gradients are finite and go where the plan says")
     shown = tuple(proved) if not problems else ()
     return Report(wiring.recipe.name, tuple(dict.fromkeys(problems)), tuple(warnings), shown)
 

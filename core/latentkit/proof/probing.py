@@ -16,19 +16,21 @@ from latentkit.errors import LatentkitError, Problem, RecipeError
 from latentkit.proof.synthetic import Synthetic
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
+from latentkit.wiring.batching import even_batch
 from latentkit.wiring.wiring import Phase, Wiring
 
-PROBE_BATCH = 4
+LEAST_BATCH = 4
 
 
 def on_meta(wiring: Wiring, registry: Registry) -> list[Problem]:
     """Run every phase and role on shapes alone, at two batch sizes."""
     try:
-        training = Training(wiring, registry, settings=Settings(device="meta"), batch=PROBE_BATCH)
+        training = Training(wiring, registry, settings=Settings(device="meta"), batch=LEAST_BATCH)
     except RecipeError as error:
         return list(error.problems)
     problems = []
-    for batch in (PROBE_BATCH, PROBE_BATCH + 2):
+    small = even_batch(wiring.graph.nodes, LEAST_BATCH)
+    for batch in (small, 2 * small):
         synthetic = Synthetic(wiring, batch, torch.device("meta"), torch.float32)
         for group in groups(wiring):
             try:
@@ -36,7 +38,7 @@ def on_meta(wiring: Wiring, registry: Registry) -> list[Problem]:
             except Exception as error:
                 problems.append(_failed(wiring, group, error))
     for role, node in wiring.inference.items():
-        synthetic = Synthetic(wiring, PROBE_BATCH, torch.device("meta"), torch.float32)
+        synthetic = Synthetic(wiring, small, torch.device("meta"), torch.float32)
         try:
             evaluate([node], training.modules, wiring.spaces, synthetic.value)
         except Exception as error:
@@ -68,8 +70,9 @@ def _run_group(training: Training, group: tuple[Phase, ...], synthetic: Syntheti
 
 def probe(wiring: Wiring, registry: Registry) -> tuple[list[Problem], list[str]]:
     """One numeric step: problems, and what was not seen."""
-    training = Training(wiring, registry, batch=PROBE_BATCH)
-    synthetic = Synthetic(wiring, PROBE_BATCH, training.device, training.dtype)
+    batch = even_batch(wiring.graph.nodes, LEAST_BATCH)
+    training = Training(wiring, registry, batch=batch)
+    synthetic = Synthetic(wiring, batch, training.device, training.dtype)
     problems: list[Problem] = []
     missing: dict[str, set[str]] = {}
     present: set[tuple[str, str]] = set()

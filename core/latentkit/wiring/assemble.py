@@ -13,6 +13,7 @@ from latentkit.recipe.reading import structured
 from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
 from latentkit.registry.manager import Registry
+from latentkit.wiring.batching import uneven_chunks
 from latentkit.wiring.components import Components
 from latentkit.wiring.graph import Graph, Node, ancestors
 from latentkit.wiring.names import Names, Scope
@@ -51,6 +52,9 @@ def assemble(source: Source, registry: Registry) -> Wiring:
         names.problem(("parts", name), f"no expression uses the part '{name}'", hint)
     sizer = Sizer(recipe, source, parts, priors, data, {name: node for name, node in likes.items() if node})
     sizer.infer(graph, phases, [*roots, *sizer.likes.values(), *flow], _code_pairs(inference, code), unused)
+    for node, fact in uneven_chunks(() if sizer.problems else graph.nodes, recipe.train.batch):
+        path, text = graph.origin[node]
+        names.problem(path, f'"{text}": {fact}', "choose another train.batch")
     _raise_for([*names.problems, *sizer.problems])
     return Wiring(
         recipe=recipe, source=source, graph=graph, parts=sizer.sized_parts(), draws=sizer.draws(), data=data,

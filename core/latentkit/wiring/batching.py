@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import abc
 from fractions import Fraction
 
 from latentkit.errors import Mismatch
@@ -18,6 +19,24 @@ def check_whole_numbers(node: Node) -> None:
         index, count = (int(str(number.value)) for number in node.args[1:])
         if not 0 <= index < count:
             raise Mismatch(f"chunk(x, i, n) is part i of n, counted from 0; found i = {index}, n = {count}")
+
+
+def uneven_chunks(nodes: abc.Iterable[Node], batch: int) -> abc.Iterator[tuple[Node, str]]:
+    """The ``chunk`` nodes that would not make equal parts of this batch, each with what is wrong."""
+    for node in nodes:
+        if node.op == "chunk":
+            samples, count = batch_share(node.args[0]) * batch, int(str(node.args[2].value))
+            if samples % count:
+                yield node, f"chunk() makes {count} equal parts, but a batch of {batch} gives it {samples} samples"
+
+
+def even_batch(nodes: abc.Iterable[Node], least: int) -> int:
+    """The smallest batch, at least this large, that every ``chunk`` splits evenly."""
+    chunks = [node for node in nodes if node.op == "chunk"]
+    batch = least
+    while any(True for _ in uneven_chunks(chunks, batch)):
+        batch += 1
+    return batch
 
 
 def batch_share(node: Node) -> Fraction:
