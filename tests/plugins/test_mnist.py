@@ -54,7 +54,7 @@ def test_mlp_alae_codes_separate_digits(mnist: dict[str, object], tmp_path: Path
     assert mean["svm-short"] >= 80
 
 
-STEPS = 4800
+STEPS = 6500
 
 
 @pytest.mark.parametrize("name", ["ogan-mapping", "ogan-learned-gauge", "ogan-head", "alae-pearson"])

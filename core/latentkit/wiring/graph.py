@@ -72,25 +72,18 @@ CUTS = frozenset({"detach", "sign"})
 """Operations that end a gradient path."""
 
 
+def ancestors(roots: abc.Iterable[Node], cuts: abc.Collection[str] = ()) -> set[Node]:
+    """The nodes that the roots are computed from, roots included; not beyond operations in ``cuts``."""
+    found: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += [] if node.op in cuts else node.args
+    return found
+
+
 def differentiable_ancestors(roots: abc.Iterable[Node]) -> set[Node]:
     """The nodes that a gradient of the roots can flow to."""
-    found: set[Node] = set()
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += [] if node.op in CUTS else node.args
-    return found
-
-
-def ancestors(roots: abc.Iterable[Node]) -> set[Node]:
-    """The nodes that the roots are computed from, roots included."""
-    found: set[Node] = set()
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += node.args
-    return found
+    return ancestors(roots, CUTS)
