@@ -52,7 +52,8 @@ def _files(paths: abc.Sequence[Path]) -> list[Path]:
         raise DataError(f"no such file or folder: {_listed(missing)}")
     found: list[Path] = []
     for path in paths:
-        inside = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        below = (item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
+        inside = sorted(below) if path.is_dir() else [path]
         if not inside:
             raise DataError(f"{path}: a folder without pictures ({', '.join(SUFFIXES)})")
         found += inside
