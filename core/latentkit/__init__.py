@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from latentkit.api import check, compose, evaluate, explain, recipes
+    from latentkit.api import Recipe, check, compose, evaluate, explain, read, recipes
     from latentkit.errors import (
         DataError,
         LatentkitError,
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from latentkit.stateless import loss, regularizer, stateless
 
 _HOMES = {
-    "api": ("check", "compose", "evaluate", "explain", "recipes"),
-    "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "RecipeError",
+    "api": ("Recipe", "check", "compose", "evaluate", "explain", "read", "recipes"),
+    "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "Recipe", "RecipeError",
                "RegistryError", "RunError"),
     "hooks": ("hookimpl",),
     "interfaces": ("DataSource", "Discriminator", "Encoder", "Function", "Generator", "Loss", "Mapping", "Metric",
@@ -61,9 +61,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DataError", "DataSource", "Discriminator", "Encoder", "Function", "Generator", "LatentkitError", "Loss",
-    "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError", "Optimizer", "Part", "Prior", "Problem", "RecipeError",
+    "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError",
     "RegistryError", "Regularizer", "Report", "Run", "RunError", "check", "compose", "evaluate", "explain", "hookimpl",
-    "load", "loss", "recipes", "regularizer", "stateless", "train",
+    "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
 ]  # fmt: skip
 
 

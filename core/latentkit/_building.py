@@ -10,7 +10,8 @@ from latentkit.registry.manager import Registry, default_registry
 from latentkit.wiring.assemble import assemble
 from latentkit.wiring.wiring import Wiring
 
-RecipeLike = str | Path | abc.Mapping[str, object]
+RecipeLike = str | Path | abc.Mapping[str, object] | Source
+"""A shipped name, a path ending in .toml, tables, or a recipe that has been read."""
 
 
 def source_of(

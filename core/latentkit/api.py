@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from latentkit._building import RecipeLike, wired
+from latentkit._building import RecipeLike, source_of, wired
 from latentkit.engine.system import System
 from latentkit.engine.training import initial_states
 from latentkit.errors import RecipeError
@@ -15,6 +15,7 @@ from latentkit.evaluation.evaluate import evaluate
 from latentkit.explaining import explain
 from latentkit.model import Model
 from latentkit.proof import Report, prove
+from latentkit.recipe.source import Source as Recipe
 from latentkit.registry.manager import Registry, default_registry
 
 
@@ -51,8 +52,20 @@ def check(
     try:
         wiring = wired(recipe, overrides, registry)
     except RecipeError as error:
-        return Report(Path(str(recipe)).stem if isinstance(recipe, str | Path) else "recipe", error.problems)
+        name = Path(str(recipe)).stem if isinstance(recipe, str | Path) else getattr(recipe, "name", "recipe")
+        return Report(name, error.problems)
     return prove(wiring, registry)
+
+
+def read(
+    recipe: RecipeLike, overrides: abc.Mapping[str, object] | None = None, *, registry: Registry | None = None
+) -> Recipe:
+    """Read a recipe, with what it extends and the overrides merged in; every function that takes a recipe takes it.
+
+    Raises:
+        RecipeError: unknown name, unreadable file, not TOML.
+    """
+    return source_of(recipe, overrides, registry)
 
 
 def recipes(registry: Registry | None = None) -> dict[str, str]:
@@ -61,4 +74,4 @@ def recipes(registry: Registry | None = None) -> dict[str, str]:
     return {name: registry.notes.get(name, "") for name in sorted(registry.recipes)}
 
 
-__all__ = ["check", "compose", "evaluate", "explain", "recipes"]
+__all__ = ["Recipe", "check", "compose", "evaluate", "explain", "read", "recipes"]

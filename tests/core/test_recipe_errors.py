@@ -251,6 +251,12 @@ def test_spaces_that_disagree_are_both_named_with_the_edge(old: str, new: str, m
     assert message in faults(old, new)
 
 
+def test_a_value_out_of_range_says_what_is_in_it() -> None:
+    with pytest.raises(RecipeError) as caught:
+        wired("ogan", {"parts.G.kernel": 9})
+    assert str(caught.value).startswith("--set parts.G, [parts] G: 'kernel' must be in (4, 5) (got 9)\n")
+
+
 def test_a_batch_that_does_not_split_evenly_is_named(registry: Registry) -> None:
     with pytest.raises(RecipeError, match=r"chunk\(\) makes 2 equal parts, but a batch of 9 gives it 9 samples"):
         wired(SYSTEMS / "gaia.toml", {"train.batch": 9}, registry)

@@ -207,6 +207,14 @@ def test_one_file_rebuilds_the_model(run: Path, tmp_path: Path) -> None:
         lk.load(alone, weights="raw")
 
 
+def test_a_recipe_that_was_read_is_taken_everywhere(tmp_path: Path) -> None:
+    recipe = lk.read("alae-mlp", TINY_ALAE)
+    assert recipe.tables["draw"] == {"z": {"use": "normal", "dim": 6}}
+    assert lk.check(recipe).ok
+    assert lk.compose(recipe, {"draw.z.dim": 5}).encode(torch.zeros(2, 1, 8, 8)).shape == (2, 5)
+    assert lk.train(recipe, tmp_path / "run", steps=1).model.name == "alae-mlp"
+
+
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(lk.RunError, match="no such file or folder"):
         lk.load(tmp_path / "nothing")

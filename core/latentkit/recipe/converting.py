@@ -120,7 +120,8 @@ def _facts(error: BaseException, path: tuple[str, ...], kind: type) -> abc.Itera
     elif isinstance(error, KeyError):
         yield path, f"'{error.args[0]}' is missing", ""
     elif isinstance(error, ValueError):
-        yield path, str(error), ""
+        # attrs gives its validators' errors the field and the value as further arguments.
+        yield path, str(error.args[0] if error.args else error), ""
     else:
         yield path, str(error) or type(error).__name__, ""
 

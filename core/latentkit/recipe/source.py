@@ -38,7 +38,7 @@ class Source:
 
 
 def read(
-    recipe: str | FilePath | abc.Mapping[str, object],
+    recipe: str | FilePath | abc.Mapping[str, object] | Source,
     overrides: abc.Mapping[str, object] | None = None,
     shipped: abc.Mapping[str, FilePath] | None = None,
 ) -> Source:
@@ -49,7 +49,12 @@ def read(
             not exist.
     """
     reader = _Reader(shipped or {})
-    source = reader.tables(dict(recipe), "recipe", None) if isinstance(recipe, abc.Mapping) else reader.load(recipe)
+    if isinstance(recipe, Source):
+        source = recipe
+    elif isinstance(recipe, abc.Mapping):
+        source = reader.tables(dict(recipe), "recipe", None)
+    else:
+        source = reader.load(recipe)
     if overrides:
         overlay: Tree = {}
         for dotted, value in overrides.items():
