@@ -61,9 +61,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DataError", "DataSource", "Discriminator", "Encoder", "Function", "Generator", "LatentkitError", "Loss",
-    "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError",
-    "RegistryError", "Regularizer", "Report", "Run", "RunError", "check", "compose", "evaluate", "explain", "hookimpl",
-    "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
+    "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError", "Optimizer", "Part", "Prior", "Problem",
+    "Recipe", "RecipeError", "RegistryError", "Regularizer", "Report", "Run", "RunError", "check", "compose",
+    "evaluate", "explain", "hookimpl", "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
 ]  # fmt: skip
 
 
