@@ -143,9 +143,7 @@ class _Generator(nn.Module):
 
 
 class _Encoder(nn.Module):
-    def __init__(
-        self, widths: abc.Sequence[int], slope: float, output_slope: float, inner: tuple[int, int]
-    ) -> None:
+    def __init__(self, widths: abc.Sequence[int], slope: float, output_slope: float, inner: tuple[int, int]) -> None:
         super().__init__()
         self.layers, self.slope, self.output_slope, self.inner = _layers(widths), slope, output_slope, inner
 

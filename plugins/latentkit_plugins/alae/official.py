@@ -14,9 +14,7 @@ Value = TypeVar("Value")
 SUBNETS: dict[str, str] = {"E": "encoder", "G": "decoder", "D": "mapping_tl", "F": "mapping_fl"}
 """The paper's letter of a part, and the released name of its sub-net (``fl``: from latent, ``tl``: to)."""
 
-_MLP_NAME = re.compile(
-    r"(?:fc_(?P<fc>\d+)|map_blocks\.(?P<block>\d+)(?:\.fc)?)\.(?P<leaf>(?:weight|bias)(?:#\w+)?)"
-)
+_MLP_NAME = re.compile(r"(?:fc_(?P<fc>\d+)|map_blocks\.(?P<block>\d+)(?:\.fc)?)\.(?P<leaf>(?:weight|bias)(?:#\w+)?)")
 
 
 def mlp_name(official: str) -> str | None:
@@ -32,9 +30,7 @@ def mlp_name(official: str) -> str | None:
     return f"layers.{index}.{match['leaf']}"
 
 
-def reference_state(
-    part_letter: str, tensors: abc.Mapping[str, Value], prefix: str = "ref."
-) -> dict[str, Value]:
+def reference_state(part_letter: str, tensors: abc.Mapping[str, Value], prefix: str = "ref.") -> dict[str, Value]:
     """The entries ``{prefix}{sub-net}.{name}`` of one part of the MLP form, under the names of its module.
 
     Args:

@@ -64,9 +64,7 @@ class Score(nn.Module):
 class Deconvolutions(nn.Module):
     """A 4x4 map from the latent, doubled until it is an image: ``b dim -> b c h w`` in [-1, 1]."""
 
-    def __init__(
-        self, dim: int, hidden: abc.Sequence[int], channels: int, kernel: int, make_norm: NormMaker
-    ) -> None:
+    def __init__(self, dim: int, hidden: abc.Sequence[int], channels: int, kernel: int, make_norm: NormMaker) -> None:
         super().__init__()
         self.linear = _linear(dim, BASE * BASE * hidden[0])
         self.norms = nn.ModuleList(make_norm(width) for width in hidden)

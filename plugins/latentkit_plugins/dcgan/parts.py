@@ -60,9 +60,7 @@ class DcganGenerator(Generator):
         """
         dim, channels, height, width = known_sizes(self, "dim", "channels", "height", "width")
         if self.self_modulated and self.normalization != "batch":
-            raise Mismatch(
-                f"dcgan.generator: self_modulated needs normalization = 'batch', not {self.normalization!r}"
-            )
+            raise Mismatch(f"dcgan.generator: self_modulated needs normalization = 'batch', not {self.normalization!r}")
         hidden = channels_by_level(height, width, self.channels_base, self.max_channels)[::-1]
         make = make_norms(self.normalization, self.eps, self.momentum, dim if self.self_modulated else None)
         return Deconvolutions(dim, hidden, channels, self.kernel, make)
