@@ -49,7 +49,17 @@ def test_a_run_folder_has_what_its_page_promises(tmp_path: Path) -> None:
     assert run.model.sample(3).shape == (3, 1, 8, 8)
 
 
-@pytest.mark.parametrize(("recipe", "tiny"), [("ogan", TINY), ("alae-mlp", TINY_ALAE), ("ogan-mapping", TINY)])
+@pytest.mark.parametrize(
+    ("recipe", "tiny"),
+    [
+        ("ogan", TINY),
+        ("ogan-mapping", TINY),
+        ("ogan-learned-gauge", TINY),
+        ("ogan-head", TINY),
+        ("alae-mlp", TINY_ALAE),
+        ("alae-pearson", TINY_ALAE),
+    ],
+)
 def test_a_resumed_run_is_the_uninterrupted_run(recipe: str, tiny: dict[str, object], tmp_path: Path) -> None:
     lk.train(recipe, tmp_path / "whole", steps=14, overrides=tiny)
     lk.train(recipe, tmp_path / "parts", steps=5, overrides=tiny)
