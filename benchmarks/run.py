@@ -59,7 +59,8 @@ class Contender:
             return (time.perf_counter() - start) / steps * 1e3
 
 
-PLAIN = {"parts.E.normalization": "none", "parts.G.normalization": "none"}
+LAZY: dict[str, object] = {"phase.discriminate.loss.r1.every": 16}
+PLAIN: dict[str, object] = {"parts.E.normalization": "none", "parts.G.normalization": "none"}
 
 
 def training(recipe: str, settings: Settings, overrides: abc.Mapping[str, object] | None = None) -> Training:
@@ -68,10 +69,10 @@ def training(recipe: str, settings: Settings, overrides: abc.Mapping[str, object
     return Training(wiring, default_registry(), samples, settings)
 
 
-def alae_baseline() -> AlaeBaseline:
+def alae_baseline(lazy: int = 1) -> AlaeBaseline:
     mine = training("alae-mlp", Settings())
     parts = mine.wiring.parts
-    return AlaeBaseline(mine.data["data"].tensors["image"], mine.batch, parts["E"].dim, parts["E"].hidden)
+    return AlaeBaseline(mine.data["data"].tensors["image"], mine.batch, parts["E"].dim, parts["E"].hidden, lazy)
 
 
 def ogan_baseline(norms: bool = True) -> OganBaseline:
@@ -87,6 +88,7 @@ def ogan_baseline(norms: bool = True) -> OganBaseline:
 
 SYSTEMS: dict[str, tuple[str, dict[str, object], abc.Callable[[], AlaeBaseline | OganBaseline]]] = {
     "alae-mlp": ("alae-mlp", {}, alae_baseline),
+    "alae-mlp, R1 every 16 steps": ("alae-mlp", LAZY, functools.partial(alae_baseline, lazy=16)),
     "ogan": ("ogan", {}, ogan_baseline),
     "ogan without batch norm": ("ogan", PLAIN, functools.partial(ogan_baseline, norms=False)),
 }

@@ -95,9 +95,9 @@ class EqualizedAdam:
 
 
 class Baseline:
-    def __init__(self, images: Tensor, batch: int, dim: int = 50, hidden: int = 1024) -> None:
+    def __init__(self, images: Tensor, batch: int, dim: int = 50, hidden: int = 1024, lazy: int = 1) -> None:
         side = images.shape[-1]
-        self.images, self.batch, self.dim = images, batch, dim
+        self.images, self.batch, self.dim, self.lazy, self.steps = images, batch, dim, lazy, 0
         self.F, self.G = Mapping(dim), Generator(dim, hidden, side)
         self.E, self.D = Encoder(dim, hidden, side), Discriminator(dim)
         self.encoder_optimizer = EqualizedAdam([self.E, self.D], 0.002)
@@ -130,11 +130,15 @@ class Baseline:
         self.encoder_optimizer.zero_grad()
         with torch.no_grad():
             _, x_fake = self.generate()
-        x.requires_grad_(True)
+        penalised = self.steps % self.lazy == 0
+        self.steps += 1
+        x.requires_grad_(penalised)
         real, fake = self.D(self.E(x)), self.D(self.E(x_fake))
-        (gradient,) = torch.autograd.grad(real.sum(), x, create_graph=True)
-        penalty = gradient.square().sum((1, 2, 3))
-        loss_d = (F.softplus(fake) + F.softplus(-real) + 0.5 * GAMMA * penalty).mean()
+        loss_d = (F.softplus(fake) + F.softplus(-real)).mean()
+        if penalised:
+            (gradient,) = torch.autograd.grad(real.sum(), x, create_graph=True)
+            penalty = gradient.square().sum((1, 2, 3))
+            loss_d = loss_d + (0.5 * GAMMA * self.lazy * penalty).mean()
         loss_d.backward()
         self.encoder_optimizer.step()
 

@@ -42,6 +42,17 @@ def written(path: Path, content: bytes) -> str:
 # Arrays to the resolution and channels that are asked for
 
 
+def test_larger_sprites_vary_less_in_position_and_stay_inside() -> None:
+    found = factors(500, scale=(0.6, 0.8))
+    assert 0.6 <= found[:, 1].min() < 0.62
+    assert 0.78 < found[:, 1].max() <= 0.8
+    assert 0.18 < np.abs(found[:, 3:]).max() <= 0.2
+    image = render(found, 32)
+    assert max(image[:, :, [0, -1]].max(), image[:, :, :, [0, -1]].max()) <= 128  # an edge that is just touched
+    with pytest.raises(DataError, match=r"scale must be \[smallest, largest\] between 0 and 1, found \[0\.5, 1\.5\]"):
+        Sprites(scale=(0.5, 1.5))
+
+
 def test_an_array_that_fits_is_returned_itself() -> None:
     images = np.arange(48, dtype=np.uint8).reshape(1, 3, 4, 4)
     assert resize_arrays(images, 4, 3) is images

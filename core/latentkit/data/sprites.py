@@ -23,8 +23,7 @@ FACTORS = ("shape", "scale", "orientation", "x", "y")
 AREAS = (0.6 * math.pi, 2.0, 2.0703)
 """Area of each of ``SHAPES`` in units of the squared radius of its circumscribed circle."""
 
-_LOW = np.array([0.25, 0, -0.5, -0.5], np.float32)
-_HIGH = np.array([0.5, 2 * math.pi, 0.5, 0.5], np.float32)  # 0.5 + 0.5 = 1: the circle stays inside at any scale
+SCALES = (0.25, 0.5)
 _CHUNK_PIXELS = 1 << 17  # so that the temporary arrays stay in the processor's cache
 
 _ELLIPSE = 0.6  # minor axis over major axis
@@ -41,6 +40,11 @@ def _shapes(_: object, field: attrs.Attribute[tuple[str, ...]], value: tuple[str
             )
     if not value or len(set(value)) != len(value):
         raise DataError(f"sprites: {field.name} must name at least one shape, each once, found {list(value)}")
+
+
+def _scale(_: object, field: attrs.Attribute[tuple[float, float]], value: tuple[float, float]) -> None:
+    if not 0 < value[0] <= value[1] < 1:
+        raise DataError(f"sprites: {field.name} must be [smallest, largest] between 0 and 1, found {list(value)}")
 
 
 def _positive(_: object, field: attrs.Attribute[int], value: int) -> None:
@@ -66,6 +70,8 @@ class Sprites(DataSource):
     count: int = attrs.field(default=10_000, validator=_positive)
     seed: int = attrs.field(default=0, validator=_seed)
     shapes: tuple[str, ...] = attrs.field(default=SHAPES, validator=_shapes)
+    scale: tuple[float, float] = attrs.field(default=SCALES, validator=_scale)
+    """Smallest and largest diameter over the image side; where the largest is large, positions vary less."""
 
     def classes(self) -> int | None:
         """The number of shapes."""
@@ -82,7 +88,7 @@ class Sprites(DataSource):
             DataError: ``channels`` is not 1 or 3, or ``resolution`` is below 1.
         """
         check_request(resolution, channels)
-        drawn = factors(self.count, self.seed, self.shapes)
+        drawn = factors(self.count, self.seed, self.shapes, self.scale)
         position = np.array([self.shapes.index(name) if name in self.shapes else -1 for name in SHAPES])
         image = render(drawn, resolution)
         image = image if channels == 1 else np.repeat(image, channels, axis=1)
@@ -90,21 +96,26 @@ class Sprites(DataSource):
         return Table({"image": image, "label": label, "factors": drawn})
 
 
-def factors(count: int, seed: int = 0, shapes: tuple[str, ...] = SHAPES) -> Floats:
+def factors(count: int, seed: int = 0, shapes: tuple[str, ...] = SHAPES, scale: tuple[float, float] = SCALES) -> Floats:
     """Independent uniform factors, float32 [count, 5], in the order of ``FACTORS``.
 
     - shape: index in ``SHAPES``.
-    - scale: diameter of the circumscribed circle around the centre of mass over the image side, 0.25 to 0.5.
+    - scale: diameter of the circumscribed circle around the centre of mass over the image side, in the range
+      ``scale``.
     - orientation: radians in [0, 2 pi), from the x axis towards the y axis (clockwise as seen). A square looks the
       same every pi / 2, an ellipse every pi.
-    - x, y: centre of mass, in [-0.5, 0.5] of an image that spans [-1, 1]; x to the right, y downward.
+    - x, y: centre of mass in an image that spans [-1, 1]; x to the right, y downward. As far from the middle as the
+      largest shape may be and still be inside: 0.5 either way for scales up to 0.5.
 
     The first rows do not depend on ``count``.
     """
     uniform = np.random.default_rng(seed).random((count, len(FACTORS)), np.float32)
     chosen = np.array([SHAPES.index(name) for name in shapes], np.float32)
     index = chosen[(uniform[:, 0] * len(shapes)).astype(np.int64)]
-    return np.concatenate([index[:, None], _LOW + uniform[:, 1:] * (_HIGH - _LOW)], axis=1)
+    reach = 1 - scale[1]  # the largest circle, there, touches the edge
+    low = np.array([scale[0], 0, -reach, -reach], np.float32)
+    high = np.array([scale[1], 2 * math.pi, reach, reach], np.float32)
+    return np.concatenate([index[:, None], low + uniform[:, 1:] * (high - low)], axis=1)
 
 
 def render(factors: Floats, resolution: int) -> Pixels:

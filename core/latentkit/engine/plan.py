@@ -95,7 +95,8 @@ def plan(
     def may_merge(node: Node) -> object:
         # A pass that an input gradient is taken through would carry the other batch along, through both backwards.
         fits = node.op == "call" and node not in inside and can_share(node)
-        return (node.callee, node in graph) if fits else None
+        # Where a gradient flows into one batch only, a joint pass would compute it for the other one too.
+        return (node.callee, node in graph, any(arg in graph for arg in node.args)) if fits else None
 
     return Plan(
         phases, running, terms, order, frozenset(graph), frozenset(leaves), frozenset(twice), dict(states),
