@@ -14,7 +14,7 @@ from latentkit.engine.training import Training
 from latentkit.registry.manager import default_registry
 from latentkit.settings import Settings
 
-ALAE: dict[str, object] = {"parts.E.hidden": 16, "parts.G.hidden": 16, "data.resolution": 8, "draw.z.dim": 6,
+ALAE: dict[str, object] = {"parts.E.hidden": 64, "parts.G.hidden": 64, "data.resolution": 8, "draw.z.dim": 6,
                            "phase.discriminate.loss.r1.every": 2}  # fmt: skip
 OGAN: dict[str, object] = {"parts.E.channels_base": 4, "parts.G.channels_base": 4, "data.resolution": 8}
 PLAIN = {"parts.E.normalization": "none", "parts.G.normalization": "none"}

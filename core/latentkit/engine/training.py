@@ -173,7 +173,9 @@ class Training:
         key = (group[0].name, tuple(terms), tuple(states))
         if key not in self.programs:
             upcast = self.settings.precision == "bfloat16"
-            share = functools.partial(can_share, wiring=self.wiring, modules=self.modules)
+            share = functools.partial(
+                can_share, wiring=self.wiring, modules=self.modules, batch=self.batch, device=self.device
+            )
             planned = plan(group, terms, states, share) if terms else None
             self.programs[key] = (
                 Program(planned, self.modules, self.wiring.spaces, upcast) if planned is not None else None
