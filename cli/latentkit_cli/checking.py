@@ -8,7 +8,7 @@ import typer
 
 from latentkit.errors import LatentkitError, RecipeError
 from latentkit_cli.options import AsJson, Assignments, RecipeName, overrides
-from latentkit_cli.output import emit, heading, say
+from latentkit_cli.output import emit, heading, rows, say
 
 if TYPE_CHECKING:
     from latentkit import Report
@@ -24,7 +24,7 @@ def check(recipe: RecipeName, assignments: Assignments = None, as_json: AsJson =
     """Prove that a recipe is sound, without data.
 
     Names, sizes and value ranges fit, and gradients go where the recipe says. Where they do not, all that is wrong
-    is told, each with its place, and the exit status is 2.
+    is told, each with its place, and the exit status is 2. What is proved and what was only seen are told apart.
 
     \b
     Example:
@@ -43,15 +43,27 @@ def check(recipe: RecipeName, assignments: Assignments = None, as_json: AsJson =
     if not report.ok:
         raise RecipeError(report.problems)
     typer.echo(heading(f"{report.name} is sound"))
-    for sentence in report.proved:
-        typer.echo(f"  {sentence}")
+    for title, sentences in _found(report):
+        typer.echo(f"\n{title}:\n" + rows([(sentence,) for sentence in sentences], indent="  "))
+
+
+def _found(report: Report) -> list[tuple[str, tuple[str, ...]]]:
+    """What was established, by how it is known."""
+    groups = [
+        ("Proved on the expressions, for all values", report.graph),
+        ("Proved on shapes, for these sizes", report.shapes),
+        ("Seen in one numeric step on synthetic data; no data was opened", report.probe),
+        ("Not seen, which does not say that it is not so", report.not_seen),
+    ]
+    return [(title, sentences) for title, sentences in groups if sentences]
 
 
 def _result(report: Report) -> dict[str, object]:
     problems = [{"where": item.where, "fact": item.fact, "hint": item.hint} for item in report.problems]
     return {
         "name": report.name, "ok": report.ok, "problems": problems,
-        "warnings": list(report.warnings), "proved": list(report.proved),
+        "warnings": list(report.warnings), "graph": list(report.graph), "shapes": list(report.shapes),
+        "probe": list(report.probe), "not_seen": list(report.not_seen),
     }  # fmt: skip
 
 

@@ -65,7 +65,8 @@ def compose(
     """Train a recipe, and write a run folder.
 
     The recipe is assembled and proved to be sound first. The folder has the weights, the complete recipe, figures,
-    and pictures of samples and reconstructions.
+    and pictures of samples and reconstructions. Ctrl-C finishes the step, saves, and says how to continue; a second
+    Ctrl-C ends at once.
 
     \b
     Example:
@@ -75,7 +76,7 @@ def compose(
       latentkit compose --out runs/a --steps 1000 --resume
     """
     overlay = overrides(assignments)
-    from latentkit import train
+    from latentkit import Interrupted, train
     from latentkit_cli.progress import Position, watching
 
     position = Position()
@@ -86,6 +87,12 @@ def compose(
                 precision=cast("Precision | None", precision), channels_last=channels_last or None,
                 observers=[position, *observers], say=tell,
             )  # fmt: skip
+    except Interrupted as stop:
+        say(f"\n{stop.by}: stopped after step {stop.step:,} of {stop.steps:,}, which is saved. Continue with:")
+        say(_again(stop.path))
+        if as_json:
+            emit({"run": str(stop.path), "step": stop.step, "steps": stop.steps, "stopped": stop.by})
+        return
     except KeyboardInterrupt:
         say(_interruption(position))
         raise typer.Exit(INTERRUPTED) from None
@@ -95,15 +102,19 @@ def compose(
 def _interruption(position: Position) -> str:
     if position.path is None:
         return "\ninterrupted before the first step"
-    folder = shlex.quote(near(position.path))
-    again = f"  latentkit compose --out {folder} --resume"
+    again = _again(position.path)
     if position.saved is None:
         return f"\ninterrupted at step {position.step}, before the first checkpoint. Start over with:\n{again}"
     known = f"the checkpoint of step {position.saved} is on disk"
     return f"\ninterrupted at step {position.step}; {known}. Continue with:\n{again}"
 
 
-def _made(run: Run) -> dict[str, Path]:
+def _again(path: Path) -> str:
+    return f"  latentkit compose --out {shlex.quote(near(path))} --resume"
+
+
+def made(run: Run) -> dict[str, Path]:
+    """The files of a run that are there, by what they are."""
     step = f"{run.model.step:08d}.png"
     files = {
         "weights": run.path / "model.safetensors",
@@ -120,7 +131,7 @@ def _result(run: Run) -> dict[str, object]:
     last = {key: value for key, value in readings[-1].items() if key not in ("step", "images")} if readings else {}
     return {
         "run": str(run.path), "name": run.model.name, "step": run.model.step, "images": run.model.images,
-        "seconds": round(run.seconds, 3), "files": {what: str(file) for what, file in _made(run).items()},
+        "seconds": round(run.seconds, 3), "files": {what: str(file) for what, file in made(run).items()},
         "last": last,
     }  # fmt: skip
 
@@ -131,11 +142,12 @@ def _report(run: Run) -> str:
     trained = f"trained in {took}" if run.seconds else "nothing left to train"
     where = shlex.quote(near(run.path))
     title = heading(f"{run.model.name}: {run.model.step:,} steps, {run.model.images:,} images; {trained}")
-    made = rows([("run", near(run.path)), *[(what, near(file)) for what, file in _made(run).items()]])
-    return f"{title}\n{made}\n\nNext:\n{rows(_next(run, where))}"
+    files = rows([("run", near(run.path)), *[(what, near(file)) for what, file in made(run).items()]])
+    return f"{title}\n{files}\n\nNext:\n{rows(next_commands(run, where))}"
 
 
-def _next(run: Run, where: str) -> list[tuple[str, str]]:
+def next_commands(run: Run, where: str) -> list[tuple[str, str]]:
+    """What can be done with a run, and the command of each; ``where`` is its folder as typed."""
     roles = run.model.roles
     commands = [
         ("sample", f"latentkit sample {where} -n 64 --seed 1", "more samples"),

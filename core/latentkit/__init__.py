@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     )
     from latentkit.hooks import hookimpl
     from latentkit.interfaces import (
+        Conversion,
+        Converter,
         DataSource,
         Discriminator,
         Encoder,
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
     from latentkit.model import Model
     from latentkit.optimizers import Optimizer
     from latentkit.proof import Report
+    from latentkit.runs.converting import convert
     from latentkit.runs.job import Run
     from latentkit.runs.loading import load
+    from latentkit.runs.stopping import Interrupted, StopRun
     from latentkit.runs.training import train
     from latentkit.stateless import loss, regularizer, stateless
 
@@ -47,23 +51,26 @@ _HOMES = {
     "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "Recipe", "RecipeError",
                "RegistryError", "RunError"),
     "hooks": ("hookimpl",),
-    "interfaces": ("DataSource", "Discriminator", "Encoder", "Function", "Generator", "Loss", "Mapping", "Metric",
-                   "Part", "Prior", "Regularizer"),
+    "interfaces": ("Conversion", "Converter", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
+                   "Loss", "Mapping", "Metric", "Part", "Prior", "Regularizer"),
     "model": ("Model",),
     "optimizers": ("Optimizer",),
     "proof": ("Report",),
+    "runs.converting": ("convert",),
     "runs.loading": ("load",),
     "runs.job": ("Run",),
+    "runs.stopping": ("Interrupted", "StopRun"),
     "runs.training": ("train",),
     "stateless": ("loss", "regularizer", "stateless"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "DataError", "DataSource", "Discriminator", "Encoder", "Function", "Generator", "LatentkitError", "Loss",
-    "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError", "Optimizer", "Part", "Prior", "Problem",
-    "Recipe", "RecipeError", "RegistryError", "Regularizer", "Report", "Run", "RunError", "check", "compose",
-    "evaluate", "explain", "hookimpl", "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
+    "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
+    "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError",
+    "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError", "Regularizer", "Report",
+    "Run", "RunError", "StopRun", "check", "compose", "convert", "evaluate", "explain", "hookimpl", "load", "loss",
+    "read", "recipes", "regularizer", "stateless", "train",
 ]  # fmt: skip
 
 

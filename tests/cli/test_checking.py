@@ -11,7 +11,9 @@ Command = abc.Callable[..., Any]
 def test_a_sound_recipe_is_told_with_what_was_proved(latentkit: Command) -> None:
     done = latentkit("check", "alae-mlp", "--set", "parts.E.hidden=8")
     assert done.code == 0
-    assert done.out.startswith("alae-mlp is sound\n  every edge agrees")
+    assert done.out.startswith("alae-mlp is sound\n\nProved on the expressions, for all values:\n  names, spaces")
+    for title in ("Proved on shapes, for these sizes", "Seen in one numeric step on synthetic data; no data was opened"):
+        assert f"\n{title}:\n  " in done.out
 
 
 def test_all_problems_of_a_recipe_are_told_with_their_places(latentkit: Command) -> None:

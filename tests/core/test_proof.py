@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import abc
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 import torch
+from torch import Tensor, nn
 
 import latentkit as lk
 from latentkit._building import wired
 from latentkit.engine.training import Training
-from latentkit.registry.manager import default_registry
+from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
+from latentkit.registry.manager import Registry, default_registry
 
 SMALL: dict[str, object] = {"parts.E.channels_base": 4, "parts.G.channels_base": 4, "data.resolution": 8}
 SMALL_ALAE: dict[str, object] = {"parts.E.hidden": 16, "parts.G.hidden": 16, "data.resolution": 8, "draw.z.dim": 6}
@@ -24,7 +28,10 @@ def problems(recipe: str, overrides: dict[str, object]) -> list[str]:
 def test_every_shipped_recipe_is_proved(name: str) -> None:
     report = lk.check(name)
     assert report.ok
-    assert len(report.proved) == 3
+    assert len(report.graph) == 4
+    assert len(report.shapes) == 2
+    assert len(report.probe) == 2
+    assert report.warnings == ()
 
 
 def test_a_term_without_gradient_is_named() -> None:
@@ -75,7 +82,8 @@ def test_a_gradient_that_is_not_finite_is_found_by_the_probe() -> None:
 def test_a_zero_gradient_is_reported_as_not_seen() -> None:
     report = lk.check("ogan", {**SMALL, "phase.generate.loss": {"critic": {"weight": 0}, "latent": {"weight": 0}}})
     assert report.ok
-    assert any("phase 'generate': no gradient seen at G." in warning for warning in report.warnings)
+    assert any("phase 'generate': no gradient seen at G." in text for text in report.not_seen)
+    assert not any("G." in text for text in report.warnings)  # not seen is not proved to be absent
 
 
 def test_check_opens_no_data() -> None:
@@ -110,3 +118,168 @@ def test_gradients_go_to_trained_parts_and_nowhere_else(name: str) -> None:
         assert moved == done
         done |= set().union(*phases.values()) if joint else phases[phase]
     assert all(parameter.grad is None for part in training.modules.values() for parameter in part.parameters())
+
+
+# -- faults inside of parts, which only shapes or a probe can show
+
+
+class Cutting(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(size, size)
+
+    def forward(self, h: Tensor) -> Tensor:
+        with torch.no_grad():
+            result: Tensor = self.layer(h)
+        return result
+
+
+class Mixing(nn.Module):
+    def forward(self, h: Tensor) -> Tensor:
+        return h - h.mean(0)
+
+
+class Meddling(nn.Module):
+    """Changes weights that are not its own."""
+
+    victim: ClassVar[list[nn.Linear]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+        if self.layer.weight.device.type != "meta":
+            self.victim.append(self.layer)
+
+    def forward(self, h: Tensor) -> Tensor:
+        with torch.no_grad():
+            for layer in self.victim[:1]:
+                layer.weight.data.mul_(1.01)
+        result: Tensor = self.layer(h)
+        return result
+
+
+SHARED = nn.Linear(6, 6, device="meta")
+
+
+@attrs.frozen(kw_only=True)
+class Faulty(lk.Mapping):
+    """A mapping from latent to latent with the fault of one's choice."""
+
+    ports: ClassVar[str] = "h: latent[dim] -> g: latent[dim]"
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    fault: str = ""
+
+    def build(self) -> nn.Module:
+        if self.fault == "shared":
+            return SHARED
+        made = {"cut": lambda: Cutting(6), "mix": Mixing, "meddle": Meddling, "size": lambda: nn.Linear(6, 5)}
+        return made[self.fault]()  # type: ignore[no-any-return]
+
+
+class FaultyPlugin:
+    @lk.hookimpl
+    def latentkit_components(self) -> dict[str, object]:
+        return {"part": Faulty}
+
+
+@pytest.fixture
+def faulty() -> abc.Callable[..., lk.Report]:
+    """Checks a small ALAE whose mapping is followed by faulty parts."""
+    Meddling.victim.clear()
+    registry = Registry(read_catalogue(shipped_catalogue()))
+    registry.add("faulty", FaultyPlugin(), "tests", "0")
+
+    def checked(changes: dict[str, object]) -> lk.Report:
+        return lk.check("alae-mlp", {**SMALL_ALAE, **changes}, registry=registry)
+
+    return checked
+
+
+def part(fault: str, **more: object) -> dict[str, object]:
+    return {"use": "faulty.part", "fault": fault, **more}
+
+
+def texts(report: lk.Report) -> list[str]:
+    return [str(problem) for problem in report.problems]
+
+
+def test_a_perceptual_term_whose_network_cuts_the_gradient_is_found_on_shapes(
+    faulty: abc.Callable[..., lk.Report],
+) -> None:
+    # It would be logged and never change anything: the network runs its layers under no_grad.
+    term = {"use": "l2", "of": "C(E(x_fake))", "to": "C(E(x))"}
+    report = faulty({"parts.C": part("cut", frozen=True), "phase.generate.loss.perceptual": term})
+    (found,) = texts(report)
+    assert "[phase.generate] loss.perceptual: no gradient of this term arrives at a part that the phase trains" in found
+    assert "C cuts the way: no_grad(), detach() or .data inside the part" in found
+
+
+def test_a_trained_part_behind_a_part_that_cuts_is_found_on_shapes(faulty: abc.Callable[..., lk.Report]) -> None:
+    trained = {"phase.reciprocate.train": ["E", "G", "F", "C"], "phase.reciprocate.loss.latent.of": "C(E(x_fake))"}
+    report = faulty({"parts.C": part("cut"), **trained})
+    assert any("[phase.reciprocate] loss.latent: no gradient of this term arrives" in text for text in texts(report))
+
+
+def test_weights_that_two_parts_share_are_found(faulty: abc.Callable[..., lk.Report]) -> None:
+    shared = {"parts.A": part("shared"), "parts.B": part("shared"), "flow.w": "B(A(F(z)))"}
+    report = faulty(
+        {**shared, "phase.generate.train": ["F", "G", "A"], "phase.reciprocate.train": ["E", "G", "F", "B"]}
+    )
+    assert any(
+        "B.weight and A.weight are one tensor, so training one part changes the other" in t for t in texts(report)
+    )
+
+
+def test_a_part_that_changes_the_weights_of_another_is_seen_by_the_probe(faulty: abc.Callable[..., lk.Report]) -> None:
+    two = {"parts.A": part("meddle"), "parts.B": part("meddle", frozen=True), "flow.w": "F(z)"}
+    moved = {"flow.real": "D(B(A(E(x))))", "phase.discriminate.train": ["E", "D", "A"]}
+    report = faulty({**two, **moved})
+    assert any("weights of 'A' changed in a phase that does not train it" in text for text in texts(report))
+
+
+def test_a_part_that_mixes_samples_must_not_declare_that_it_keeps_them_apart(
+    faulty: abc.Callable[..., lk.Report],
+) -> None:
+    report = faulty({"parts.M": part("mix"), "flow.w": "M(F(z))"})
+    (found,) = texts(report)
+    assert "[parts] M: 'M' declares independent = True, but a sample's result depends on the others" in found
+
+
+def test_a_part_with_other_sizes_than_it_declares_is_found_on_shapes(faulty: abc.Callable[..., lk.Report]) -> None:
+    wrong = {"parts.S": part("size"), "phase.generate.loss.size": "0.01 * mean(square(S(w)))"}
+    report = faulty({**wrong, "phase.generate.train": ["F", "G", "S"]})
+    assert any("declares latent[6], but its result has sizes [4, 5]" in text for text in texts(report))
+
+
+def test_a_discriminator_loss_that_is_computed_and_never_used_is_named() -> None:
+    # A trainer computed the loss of its second critic each step, and never called backward on it.
+    unused = {"parts.D2": {"use": "alae.mlp-discriminator"}, "flow.loss_d2": "softplus(-D2(E(x)))"}
+    (found,) = problems("alae-mlp", {**SMALL_ALAE, **unused})
+    assert "[parts] D2: no expression uses the part 'D2'" in found
+    trained = {**unused, "phase.discriminate.train": ["E", "D", "D2"]}
+    assert any(
+        "'D2' is trained here, but no term's gradient reaches it" in t
+        for t in problems("alae-mlp", {**SMALL_ALAE, **trained})
+    )
+
+
+def test_two_phases_of_one_joint_step_cannot_share_an_optimizer() -> None:
+    (found,) = problems("ogan", {**SMALL, "phase.generate.train": ["G", "E"]})
+    assert "'E' is trained by 'encode' too, with the same optimizer in the same step (together = true)" in found
+    own = {"phase.generate.optimizer": {"use": "adam", "lr": 1e-4}}
+    assert problems("ogan", {**SMALL, "phase.generate.train": ["G", "E"], **own}) == []
+
+
+def test_a_system_too_large_to_probe_is_shown_on_shapes_and_said_not_to_be_probed() -> None:
+    report = lk.check("ogan", {"data.resolution": 512})
+    assert report.ok
+    assert report.probe == ()
+    (said,) = report.not_seen
+    assert "nothing was probed numerically: a step on 2 samples takes" in said
+
+
+def test_one_players_gradients_never_reach_the_others_step() -> None:
+    # Both players' terms depend on both players; each execution's gradient is taken for its own part only.
+    report = lk.check("ogan", SMALL)
+    assert "each phase changed weights of the parts that it trains, and of no other" in report.probe

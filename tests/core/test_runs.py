@@ -15,7 +15,7 @@ import torch
 import latentkit as lk
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
-from latentkit.runs.files import read_tensors
+from latentkit.runs.files import read_tensors, write_json
 
 TINY: dict[str, object] = {
     "parts.E.channels_base": 4, "parts.G.channels_base": 4, "data.count": 40, "data.resolution": 8,
@@ -99,7 +99,7 @@ def test_a_part_with_dropout_continues_exactly_and_leaves_the_default_generator_
 def test_what_was_logged_after_the_checkpoint_is_written_anew(tmp_path: Path) -> None:
     lk.train("alae-mlp", tmp_path / "whole", steps=8, overrides=TINY_ALAE)
 
-    class Stop(Exception):
+    class Stop(BaseException):
         pass
 
     class Stopper:
@@ -187,10 +187,10 @@ def test_tensors_of_another_checkpoint_are_not_taken(run: Path) -> None:
 
 def test_a_newer_format_and_other_versions_are_refused(run: Path) -> None:
     state = json.loads((run / "state.json").read_text())
-    (run / "state.json").write_text(json.dumps({**state, "format": 99}))
-    with pytest.raises(lk.RunError, match="format 99; this latentkit reads up to 1"):
+    write_json(run / "state.json", {**state, "format": 99})
+    with pytest.raises(lk.RunError, match="has format 99, this latentkit reads format 2; install a newer latentkit"):
         lk.train(None, run, steps=9, resume=True)
-    (run / "state.json").write_text(json.dumps({**state, "versions": {"plugin alae": "9.9"}}))
+    write_json(run / "state.json", {**state, "versions": {"plugin alae": "9.9"}})
     with pytest.raises(lk.RunError, match=r"plugin alae 9\.9 \(now"):
         lk.train(None, run, steps=9, resume=True)
 
@@ -235,13 +235,15 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
         lk.load(tmp_path / "x.safetensors")
     with pytest.raises(lk.RunError, match="no run to resume here"):
         lk.train(None, tmp_path, resume=True)
+    with pytest.raises(lk.RunError, match="--resume needs --out"):
+        lk.train("ogan", resume=True)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     broken = {**TINY_ALAE, "scalars.g": {"steps": [[0, 1.0], [4, 1e308]]},
               "phase.generate.loss.adversarial.weight": "g * g"}  # fmt: skip
     broken["phase.generate.loss.more"] = {"of": "exp(g) * fake", "weight": 1e-9}
-    with pytest.raises(lk.NotFiniteError, match=r"step 5: a loss is not finite, in generate\.more"):
+    with pytest.raises(lk.NotFiniteError, match=r"step 5, phase 'generate': the loss generate\.more is not"):
         lk.train("alae-mlp", tmp_path / "run", steps=8, overrides=broken)
     assert json.loads((tmp_path / "run/state.json").read_text())["step"] == 3
 

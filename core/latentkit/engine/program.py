@@ -89,13 +89,17 @@ class Program:
         """
         return self.outcome(self.forward(values))
 
+    def terms(self, slots: abc.Sequence[Any]) -> dict[tuple[str, str], Tensor]:
+        """Each term by (phase, term), averaged over the batch, from the values of :meth:`forward`."""
+        return {(term.phase, term.name): _reduced(slots[self.slots[term.node]]) for term in self.plan.terms}
+
     def outcome(self, slots: abc.Sequence[Any]) -> Outcome:
         """Terms and gradients from the values of :meth:`forward`."""
-        terms = {(term.phase, term.name): _reduced(slots[self.slots[term.node]]) for term in self.plan.terms}
+        terms = self.terms(slots)
         gradients = {}
         for number, phase in enumerate(self.plan.running):
             last = number == len(self.plan.running) - 1
-            gradients[phase.name] = self._gradients(phase, terms, slots, last)
+            gradients[phase.name] = self.gradients_of(phase, terms, slots, keep_graph=not last)
         at = self._at(slots)
         return Outcome(
             gradients,
@@ -126,12 +130,29 @@ class Program:
             torch.set_grad_enabled(enabled)
         return slots
 
-    def _gradients(
-        self, phase: Phase, terms: abc.Mapping[tuple[str, str], Tensor], slots: abc.Sequence[Any], last: bool
+    def gradients_of(
+        self,
+        phase: Phase,
+        terms: abc.Mapping[tuple[str, str], Tensor],
+        slots: abc.Sequence[Any],
+        keep_graph: bool = True,
     ) -> Gradients:
+        """The gradient of the weighted sum of terms of a phase, for the parameters of its trained parts.
+
+        Args:
+            phase: whose parameters.
+            terms: all of :meth:`terms`, or some of them.
+            slots: the values of :meth:`forward`.
+            keep_graph: whether more gradients will be asked of these values.
+
+        Returns:
+            One gradient per parameter, ``None`` where none can reach it.
+        """
         total: Tensor | None = None
         for term in self.plan.terms_of(phase):
-            value = terms[phase.name, term.name]
+            value = terms.get((phase.name, term.name))
+            if value is None:
+                continue
             if not is_one(term.weight):
                 weight = slots[self.slots[term.weight]]
                 value = value * (weight.detach() if isinstance(weight, Tensor) else weight)
@@ -141,7 +162,7 @@ class Program:
         parameters = self.parameters[phase.name]
         if total is None or not total.requires_grad:
             return [None] * len(parameters)
-        return list(torch.autograd.grad(total, parameters, retain_graph=not last, allow_unused=True))
+        return list(torch.autograd.grad(total, parameters, retain_graph=keep_graph, allow_unused=True))
 
     def _at(self, slots: abc.Sequence[Any]) -> abc.Callable[[Node], Any]:
         def value(node: Node) -> Any:

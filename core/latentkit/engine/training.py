@@ -98,11 +98,12 @@ class Training:
                 slots.setdefault((owner, part), Slot(optimizer, self.modules[part]))
         return slots
 
-    def step(self, values: Injected | None = None) -> dict[tuple[str, str], Tensor]:
+    def step(self, values: Injected | None = None, repeats: int | None = None) -> dict[tuple[str, str], Tensor]:
         """One training step: every phase in order, then the averages.
 
         Args:
             values: per phase, values that replace data, draws, scalars, states or kept values by name.
+            repeats: execute a phase at most so many times, whatever its ``repeat`` says (for a probe).
 
         Returns:
             The terms by (phase, term): batch means before weighting, detached, on the device.
@@ -116,7 +117,7 @@ class Training:
         terms: dict[tuple[str, str], Tensor] = {}
         for group in self.groups:
             count = round(group[0].spec.repeat.at(self.step_count, self.images)) if len(group) == 1 else 1
-            for repeat in range(count):
+            for repeat in range(count if repeats is None else min(count, repeats)):
                 outcome = self._execute(group, repeat, injected, kept, fetched, bases)
                 if outcome is not None:
                     terms |= outcome.terms

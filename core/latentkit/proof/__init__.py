@@ -1,36 +1,43 @@
-"""What is proved before training: on the graph, on the meta device, and by one tiny numeric batch.
+"""What is proved before training: on the graph, on the meta device, and by one tiny numeric step.
 
 The three are kept apart: what the graph shows holds always, what meta shows holds for the shapes, and what a probe did
-not see is reported as not seen.
+not see is reported as not seen. No data is opened: synthetic values of the declared spaces and ranges stand in.
 """
 
 from __future__ import annotations
 
 import torch
 
-from latentkit.proof.probing import on_meta, probe
+from latentkit.proof.probing import probe
 from latentkit.proof.report import Report
+from latentkit.proof.shapes import on_meta
 from latentkit.proof.static import static_problems
 from latentkit.registry.manager import Registry
 from latentkit.wiring.wiring import Wiring
 
+GRAPH = (
+    "names, spaces, sizes and value ranges agree along every edge",
+    "every loss term reaches a part that its phase trains, every trained part is reached by a term",
+    "gradients are taken for the parts in 'train' and for no other; every part is trained somewhere, or frozen",
+    "every value that is needed from data is offered by its source",
+)
+
 
 def prove(wiring: Wiring, registry: Registry) -> Report:
     """Check a wired recipe. Never opens data: synthetic values of the declared shape and range stand in."""
+    name, warnings = wiring.recipe.name, tuple(wiring.warnings)
     problems = static_problems(wiring)
-    warnings = list(wiring.warnings)
-    proved = ["every edge agrees in space and size; every loss term reaches a part that its phase trains"]
-    if not problems:
-        problems += on_meta(wiring, registry)
-        proved.append("all phases and roles run on the meta device, at two batch sizes")
-    if not problems:
-        with torch.random.fork_rng(devices=[]):  # dropout would move the user's generator on
-            seen_problems, not_seen = probe(wiring, registry)
-        problems += seen_problems
-        warnings += not_seen
-        proved.append("one step on a few synthetic samples: gradients are finite and go where the plan says")
-    shown = tuple(proved) if not problems else ()
-    return Report(wiring.recipe.name, tuple(dict.fromkeys(problems)), tuple(warnings), shown)
+    if problems:
+        return Report(name, tuple(dict.fromkeys(problems)), warnings)
+    with torch.random.fork_rng(devices=[]):  # dropout would move the user's generator on
+        meta = on_meta(wiring, registry)
+        warnings += tuple(meta.warnings)
+        if meta.problems:
+            return Report(name, tuple(dict.fromkeys(meta.problems)), warnings)
+        found = probe(wiring, registry, meta.flops)
+    if found.problems:
+        return Report(name, tuple(dict.fromkeys(found.problems)), warnings)
+    return Report(name, (), warnings, GRAPH, tuple(meta.proved), tuple(found.seen), tuple(found.not_seen))
 
 
 __all__ = ["Report", "prove"]

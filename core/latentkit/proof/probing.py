@@ -1,102 +1,161 @@
-"""What needs modules: shapes on the meta device, and gradients of one tiny batch."""
+"""What one tiny step on the CPU shows: finite numbers, and gradients that go where the plan says, and nowhere else."""
 
 from __future__ import annotations
 
 from collections import abc
+from typing import Any
 
+import attrs
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from latentkit.engine.evaluating import evaluate
-from latentkit.engine.plan import groups, plan
 from latentkit.engine.program import Outcome, Program
 from latentkit.engine.training import Training
 from latentkit.engine.updates import trainable
-from latentkit.errors import LatentkitError, Problem, RecipeError
+from latentkit.errors import Problem, RecipeError
+from latentkit.interfaces import Part
+from latentkit.proof.shapes import LEAST_BATCH, failed, tensors_in
 from latentkit.proof.synthetic import Synthetic
 from latentkit.registry.manager import Registry
-from latentkit.settings import Settings
 from latentkit.wiring.batching import even_batch
+from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Phase, Wiring
 
-LEAST_BATCH = 4
+AFFORDABLE = 4e10
+"""Multiplications and additions of a step that a check may cost: about a second on a small CPU."""
 
 
-def on_meta(wiring: Wiring, registry: Registry) -> list[Problem]:
-    """Run every phase and role on shapes alone, at two batch sizes."""
+@attrs.define
+class Seen:
+    """What a probe found."""
+
+    problems: list[Problem] = attrs.field(factory=list)
+    seen: list[str] = attrs.field(factory=list)
+    not_seen: list[str] = attrs.field(factory=list)
+
+
+def probe(wiring: Wiring, registry: Registry, flops: float) -> Seen:
+    """One real step on synthetic data.
+
+    Args:
+        wiring: the recipe.
+        registry: where optimizers are found.
+        flops: of a step, per sample; where even the smallest batch costs too much, nothing is probed.
+    """
+    sizes = [even_batch(wiring.graph.nodes, wanted) for wanted in (LEAST_BATCH, 2)]
+    batch = next((size for size in sizes if size * flops <= AFFORDABLE), None)
+    if batch is None:
+        cost = f"a step on {sizes[-1]} samples takes {sizes[-1] * flops / 1e9:,.0f} GFLOP"
+        return Seen(not_seen=[f"nothing was probed numerically: {cost}; shown on the graph and on shapes only"])
     try:
-        training = Training(wiring, registry, settings=Settings(device="meta"), batch=LEAST_BATCH)
+        inspector = _Inspector(wiring, Training(wiring, registry, batch=batch), Seen())
     except RecipeError as error:
-        return list(error.problems)
-    problems = []
-    small = even_batch(wiring.graph.nodes, LEAST_BATCH)
-    for batch in (small, 2 * small):
-        synthetic = Synthetic(wiring, batch, torch.device("meta"), torch.float32)
-        for group in groups(wiring):
-            try:
-                _run_group(training, group, synthetic)
-            except Exception as error:
-                problems.append(_failed(wiring, group, error))
-    for role, node in wiring.inference.items():
-        synthetic = Synthetic(wiring, small, torch.device("meta"), torch.float32)
+        return Seen(list(error.problems))
+    inspector.step(batch)
+    found = inspector.found
+    found.seen += [
+        f"one whole step on {batch} synthetic samples: losses, gradients and updated weights are finite",
+        "each phase changed weights of the parts that it trains, and of no other",
+    ]
+    return found
+
+
+class _Inspector:
+    """Takes one step and looks at every execution of it."""
+
+    def __init__(self, wiring: Wiring, training: Training, found: Seen) -> None:
+        self.wiring, self.training, self.found = wiring, training, found
+        self.weights = self._sizes()
+        self.dead: dict[tuple[str, str], list[str]] = {}
+        self.checked: set[tuple[str, str | None]] = set()
+
+    def step(self, batch: int) -> None:
+        """One step; phases that repeat are executed twice at most."""
+        training = self.training
+        synthetic = Synthetic(self.wiring, batch, training.device, training.dtype)
+        data = {name: synthetic.of_space(space) for name, space in self.wiring.data_spaces.items()}
+        training.watch = self._look
+        running: list[str] = []
+        training.phase_done = running.append
         try:
-            evaluate([node], training.modules, wiring.spaces, synthetic.value)
+            training.step({phase.name: data for phase in self.wiring.phases}, repeats=2)
         except Exception as error:
-            problems.append(Problem(wiring.source.where(("inference", role)), _first(error)))
-    return problems
+            nearby = self.wiring.phases[min(len(running), len(self.wiring.phases) - 1)]
+            self.found.problems.append(failed(self.wiring, (nearby,), error, "fails on a few synthetic samples"))
+            return
+        self._updated()
+        for (phase, part), names in self.dead.items():
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            self.found.not_seen.append(
+                f"phase '{phase}': no gradient seen at {part}.{', '.join(names[:3])}{more} (all zero on the probe)"
+            )
 
-
-def _failed(wiring: Wiring, group: tuple[Phase, ...], error: Exception) -> Problem:
-    path = ("phase", group[0].name) if len(group) == 1 else ("phase",)
-    return Problem(wiring.source.where(path), f"does not run on shapes alone: {_first(error)}")
-
-
-def _first(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"
-
-
-def _run_group(training: Training, group: tuple[Phase, ...], synthetic: Synthetic) -> tuple[Program, Outcome]:
-    terms = tuple(term for phase in group for term in phase.terms)
-    states = {name: node for phase in group for name, node in phase.states.items()}
-    planned = plan(group, terms, states)
-    program = Program(planned, training.modules, training.wiring.spaces)
-    values = {node.source: synthetic.value(node) for node in planned.sources()}
-    outcome = program(values)
-    for phase in planned.phases:
-        synthetic.kept |= {name: outcome.kept[name] for name in phase.kept}
-    return program, outcome
-
-
-def probe(wiring: Wiring, registry: Registry) -> tuple[list[Problem], list[str]]:
-    """One numeric step: problems, and what was not seen."""
-    batch = even_batch(wiring.graph.nodes, LEAST_BATCH)
-    training = Training(wiring, registry, batch=batch)
-    synthetic = Synthetic(wiring, batch, training.device, training.dtype)
-    problems: list[Problem] = []
-    missing: dict[str, set[str]] = {}
-    present: set[tuple[str, str]] = set()
-    dead: list[str] = []
-    for group in groups(wiring):
-        try:
-            program, outcome = _run_group(training, group, synthetic)
-        except Exception as error:
-            problems.append(_failed(wiring, group, error))
-            continue
+    def _look(self, program: Program, slots: abc.Sequence[Any], outcome: Outcome) -> None:
+        if self.found.problems:
+            return  # what comes after a fault follows from it
+        self._only_trained_parts_changed()
         for phase in program.plan.running:
-            problems += _finite(wiring, phase, program, outcome)
-            for part, name, gradient in named_gradients(training, phase, outcome):
-                if gradient is None:
-                    missing.setdefault(part, set()).add(name)
-                else:
-                    present.add((part, name))
-                    if not bool(gradient.any()):
-                        dead.append(f"phase '{phase.name}': no gradient seen at {part}.{name} (all zero on the probe)")
-    for part, names in missing.items():
-        lost = sorted(name for name in names if (part, name) not in present)
-        if lost:
-            dead.append(f"no phase gives {part}.{', '.join(lost[:4])} a gradient")
-    return problems, dead
+            self.found.problems += _finite(self.wiring, phase, program, outcome)
+            for part, name, gradient in named_gradients(self.training, phase, outcome):
+                if gradient is not None and not bool(gradient.any()):
+                    names = self.dead.setdefault((phase.name, part), [])
+                    names += [name] if name not in names else []
+        for node in program.plan.order:
+            if node.op == "call" and node.callee not in self.checked:
+                self.checked.add(node.callee)
+                self._keeps_samples_apart(node, program, slots)
+        self.allowed = {part for phase in program.plan.running for part in phase.spec.train}
+
+    allowed: abc.Collection[str] = ()
+
+    def _sizes(self) -> dict[tuple[str, str], float]:
+        """A number per weight that changes when the weight does."""
+        named = [((part, name), parameter.detach()) for part, module in self.training.modules.items()
+                 for name, parameter in module.named_parameters()]  # fmt: skip
+        norms = torch._foreach_norm([value for _, value in named], 2) if named else []
+        return {key: float(norm) for (key, _), norm in zip(named, norms, strict=True)}
+
+    def _only_trained_parts_changed(self) -> None:
+        """Compare with the weights before the execution that was looked at last."""
+        now = self._sizes()
+        changed = {part for (part, _), value in now.items() if value != self.weights[part, _]}
+        self.weights = now
+        for part in sorted(changed - set(self.allowed)):
+            fact = f"weights of '{part}' changed in a phase that does not train it"
+            self.found.problems.append(Problem(self.wiring.source.where(("parts", part)), fact))
+
+    def _updated(self) -> None:
+        if self.found.problems:
+            return
+        self._only_trained_parts_changed()
+        for part, module in self.training.modules.items():
+            for name, parameter in module.named_parameters():
+                if not bool(parameter.isfinite().all()):
+                    fact = f"{part}.{name} is not finite after one step on the probe batch"
+                    hint = "look at the learning rate, and for sqrt, log or / at 0"
+                    self.found.problems.append(Problem(self.wiring.source.where(("parts", part)), fact, hint))
+                    break
+
+    def _keeps_samples_apart(self, node: Node, program: Program, slots: abc.Sequence[Any]) -> None:
+        """Where a part declares that samples are independent, half a batch must give half the result."""
+        name, entry = node.callee
+        part: Part = self.wiring.parts[name]
+        args = [slots[program.slots[arg]] for arg in node.args]
+        if not part.independent or part.stochastic or not args or not all(isinstance(arg, Tensor) for arg in args):
+            return
+        count = len(args[0]) if args[0].ndim else 0
+        if count < 2 or any(arg.ndim == 0 or len(arg) != count for arg in args):
+            return
+        module: nn.Module = self.training.modules[name]
+        with torch.no_grad():
+            half = (getattr(module, entry) if entry else module)(*[arg[: count // 2] for arg in args])
+        whole = tensors_in(slots[program.slots[node]])
+        for mine, theirs in zip(tensors_in(half), whole, strict=False):
+            if not torch.allclose(mine, theirs[: count // 2].detach(), rtol=1e-3, atol=1e-4, equal_nan=True):
+                fact = f"'{name}' declares independent = True, but a sample's result depends on the others in its batch"
+                hint = f"let {type(part).__name__} declare independent = False"
+                self.found.problems.append(Problem(self.wiring.source.where(("parts", name)), fact, hint))
+                return
 
 
 def _finite(wiring: Wiring, phase: Phase, program: Program, outcome: Outcome) -> list[Problem]:

@@ -29,7 +29,24 @@ def static_problems(wiring: Wiring) -> list[Problem]:
                 fact = f"'{part}' is trained here, but no term's gradient reaches it"
                 hint = f"add a term that depends on {part}, or take it out of 'train'"
                 problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact, hint))
-    return [*problems, *_ownership(wiring)]
+    return [*problems, *_twice(wiring), *_ownership(wiring)]
+
+
+def _twice(wiring: Wiring) -> list[Problem]:
+    """With ``together``, all updates follow one forward: a part that two phases train needs two optimizers."""
+    problems = []
+    owners: dict[tuple[str, str], str] = {}
+    for phase in wiring.phases if wiring.recipe.together else ():
+        owner = phase.name if phase.spec.optimizer else ""
+        for part in phase.spec.train:
+            other = owners.setdefault((owner, part), phase.name)
+            if other != phase.name:
+                fact = (
+                    f"'{part}' is trained by '{other}' too, with the same optimizer in the same step (together = true)"
+                )
+                hint = f"put the terms of {part} into one phase, or give this phase its own optimizer = {{ use = ... }}"
+                problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact, hint))
+    return problems
 
 
 def _phantom(wiring: Wiring, phase: Phase, term: Term) -> Problem:

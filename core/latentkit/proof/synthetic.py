@@ -35,9 +35,10 @@ class Synthetic:
             prior = at_time(draw.prior, self.wiring.recipe.scalars, 0, 0)
             value = prior.draw((round(self.batch * draw.share), *dims), self.generator)
             return self._placed(value)
-        return self._of_space(self.wiring.spaces[node])
+        return self.of_space(self.wiring.spaces[node])
 
-    def _of_space(self, space: Space) -> Any:
+    def of_space(self, space: Space) -> Any:
+        """A value of a space, within its range."""
         dims = tuple(dim if isinstance(dim, int) else 2 for dim in space.dims)
         shape = (self.batch, *dims) if space.batched else dims
         if space.kind == "label":

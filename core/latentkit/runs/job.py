@@ -1,9 +1,8 @@
-"""One training loop for every system, and what it writes."""
+"""A run being trained: what it needs, what it writes, and the one loop for every system."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections import abc
 from pathlib import Path
@@ -25,14 +24,16 @@ from latentkit.recipe.source import Source
 from latentkit.registry.manager import Registry
 from latentkit.runs import checkpoint
 from latentkit.runs.card import write_card
+from latentkit.runs.finiteness import ADVICE, Flags, Watcher, weights_are_finite
 from latentkit.runs.folder import Folder
+from latentkit.runs.lifecycle import Lifecycle, Say
 from latentkit.runs.loading import load, save_model
 from latentkit.runs.observing import MetricsFile, Pictures
+from latentkit.runs.state import restore
+from latentkit.runs.stopping import Interrupted, Stopping
 from latentkit.settings import Settings
 from latentkit.wiring.assemble import assemble
 from latentkit.wiring.wiring import Wiring
-
-Say = abc.Callable[[str], None]
 
 
 @attrs.frozen
@@ -50,10 +51,6 @@ class Run:
     model: Model
     metrics: list[dict[str, Any]]
     seconds: float
-
-
-def _figures(terms: abc.Mapping[tuple[str, str], Tensor]) -> dict[str, float]:
-    return {f"{phase}.{name}": float(value) for (phase, name), value in terms.items()}
 
 
 def training_lines(folder: Folder) -> list[dict[str, Any]]:
@@ -74,7 +71,10 @@ class Job:
     versions: dict[str, str]
     say: Say
     recipe_text: str = ""
-    flags: list[Tensor] = attrs.field(factory=list)
+    flags: Flags = attrs.field(factory=Flags)
+    stopping: Stopping = attrs.field(factory=Stopping)
+    saved: int | None = None
+    """The step of the newest checkpoint."""
 
     @classmethod
     def prepare(cls, source: Source, folder: Folder, settings: Settings, registry: Registry, say: Say) -> Job:
@@ -83,7 +83,7 @@ class Job:
         wiring = assemble(source, registry)
         report = prove(wiring, registry)
         report.raise_for_problems()
-        for warning in report.warnings:
+        for warning in (*report.warnings, *report.not_seen):
             say(warning)
         samples = {name: open_samples(name, wiring.recipe.data[name], found) for name, found in wiring.data.items()}
         training = Training(wiring, registry, samples, settings)
@@ -111,62 +111,90 @@ class Job:
         """Train to the end.
 
         Raises:
-            NotFiniteError: a loss became infinite or not a number.
+            Interrupted: a signal asked to stop; the last step is saved.
+            NotFiniteError: a loss or a gradient became infinite or not a number.
         """
         start = time.perf_counter()
-        mine = [MetricsFile(), Pictures(self.samples, self.wiring.recipe.train.sample_every), *observers]
-        with self._registered(mine), self.training.settings.matrix_products(), self._own_randomness():
-            self._loop()
+        mine = [MetricsFile(), Pictures(self.samples, self.wiring.recipe.train.sample_every)]
+        lifecycle = Lifecycle(self.registry.manager, mine, observers, self.say, self.stopping)
+        with lifecycle, self.training.settings.matrix_products(), self._own_randomness():
+            with self.stopping:
+                self._loop(lifecycle)
+            save_model(self.folder.model, self.training, self.recipe_text)
+            lifecycle.tell("run_finished", self.event())
         seconds = time.perf_counter() - start
         write_card(self.folder, self.wiring, self.training, self.versions, seconds)
         model = load(self.folder.path, registry=self.registry)
         return Run(self.folder.path, model, training_lines(self.folder), seconds)
 
-    def _loop(self) -> None:
-        hook, training, plan = self.registry.manager.hook, self.training, self.wiring.recipe.train
-        hook.latentkit_run_started(event=self.event())
-        per_step, per_phase = hook.latentkit_step_done, hook.latentkit_phase_done
-        if per_phase.get_hookimpls():
-            training.phase_done = lambda phase: per_phase(event=self.event(), phase=phase)
-        while training.step_count < self.steps:
+    def _loop(self, lifecycle: Lifecycle) -> None:
+        training, plan = self.training, self.wiring.recipe.train
+        lifecycle.tell("run_started", self.event())
+        if lifecycle.listens("phase_done"):
+            training.phase_done = lambda phase: lifecycle.tell("phase_done", self.event(), phase=phase)
+        while training.step_count < self.steps and not self.stopping.wanted:
             terms = training.step()
-            if terms:
-                self.flags.append(torch.stack([value.float() for value in terms.values()]).sum())
+            self.flags.add(terms)
             step = training.step_count
             if step % plan.log_every == 0 or step == self.steps:
-                self._read(terms)
+                self._read(lifecycle, terms)
             if step % plan.checkpoint_every == 0 or step == self.steps:
-                self._check_finite(terms)
-                self._checkpoint(plan.keep_checkpoints)
-            if per_step.get_hookimpls():
-                per_step(event=self.event())
-        save_model(self.folder.model, training, self.recipe_text)
-        hook.latentkit_run_finished(event=self.event())
+                self._checkpoint(lifecycle)
+            lifecycle.tell("step_done", self.event())
+        if self.stopping.wanted and self.saved != training.step_count:
+            self._checkpoint(lifecycle)
+        if self.stopping.signal is not None and training.step_count < self.steps:
+            raise Interrupted(self.folder.path, training.step_count, self.steps, self.stopping.signal.name)
 
-    def _read(self, terms: abc.Mapping[tuple[str, str], Tensor]) -> None:
-        self._check_finite(terms)
-        figures = _figures(terms) | monitored(self.training)
-        self.registry.manager.hook.latentkit_evaluated(event=self.event(), figures=figures)
+    def _read(self, lifecycle: Lifecycle, terms: abc.Mapping[tuple[str, str], Tensor]) -> None:
+        if not self.flags.finite():
+            self._find_cause()
+        figures = {f"{phase}.{name}": float(value) for (phase, name), value in terms.items()}
+        lifecycle.tell("evaluated", self.event(), figures=figures | monitored(self.training))
 
-    def _check_finite(self, terms: abc.Mapping[tuple[str, str], Tensor]) -> None:
-        """Look at the losses of the steps since the last look; the device is asked once."""
-        finite = torch.stack(self.flags).isfinite() if self.flags else torch.ones(1, dtype=torch.bool)
-        first = self.training.step_count - len(self.flags) + 1
-        self.flags.clear()
-        if not bool(finite.all()):
-            step = first + int((~finite).nonzero()[0])
-            bad = [key for key, value in _figures(terms).items() if not math.isfinite(value)]
-            where = f", in {', '.join(bad)}" if bad else ""
-            raise NotFiniteError(
-                f"step {step}: a loss is not finite{where}; the last checkpoint is intact. "
-                "Try a lower learning rate, or look at what divides by zero"
-            )
-
-    def _checkpoint(self, keep: int) -> None:
+    def _checkpoint(self, lifecycle: Lifecycle) -> None:
+        if not self.flags.finite() or not weights_are_finite(self.training):
+            self._find_cause()
+        keep = self.wiring.recipe.train.keep_checkpoints
         checkpoint.save(self.folder.path, self.training, self.versions, self.recipe_text, keep)
+        self.saved = self.training.step_count
         save_model(self.folder.model, self.training, self.recipe_text)
         self.training.system.train()
-        self.registry.manager.hook.latentkit_checkpointed(event=self.event(), path=self.folder.path)
+        lifecycle.tell("checkpointed", self.event(), path=self.folder.path)
+
+    def _find_cause(self) -> None:
+        """Take the steps since the last checkpoint once more, looking at every loss and gradient.
+
+        Raises:
+            NotFiniteError: always.
+        """
+        last, kept = self.training.step_count, self.saved or 0
+        self.say(f"numbers are not finite at step {last}; repeating the steps from {kept} to find where it began")
+        self._back_to_checkpoint()
+        watcher = self.training.watch = Watcher(self.training)
+        while watcher.found is None and self.training.step_count < last:
+            self.training.step()
+        none_yet = self.saved is None
+        intact = "no checkpoint had been written yet" if none_yet else f"the checkpoint of step {kept} is intact"
+        if watcher.found is None:
+            raise NotFiniteError(
+                f"between step {kept + 1} and {last}: weights or losses are not finite, but not when the steps are "
+                f"repeated; {intact}. {ADVICE}"
+            )
+        found = watcher.found
+        file = found.write(self.folder.path, self.recipe_text)
+        raise NotFiniteError(
+            f"step {found.step}, phase '{found.phase}': {found.fact}\n  {intact}; the batch and draws of this step are "
+            f"in {file}\n  {ADVICE}"
+        )
+
+    def _back_to_checkpoint(self) -> None:
+        training = self.training
+        self.training = Training(self.wiring, self.registry, self.samples, training.settings)
+        saved = checkpoint.newest(self.folder.path)
+        if saved is not None and saved.state["step"] == self.saved:
+            restore(self.training, saved.tensors, saved.state)
+        self._seed_default_generators()
 
     def event(self) -> Event:
         """Where the run stands."""
@@ -174,6 +202,12 @@ class Job:
         return Event(
             self.folder.path, self.wiring.recipe.name, training.step_count, self.steps, training.images, training
         )
+
+    def _seed_default_generators(self) -> None:
+        if self.training.stochastic and self.training.generators:
+            restore_generators(self.training.generators)
+        elif self.training.stochastic:
+            torch.manual_seed(key_seed(self.training.seed, "default"))
 
     @contextlib.contextmanager
     def _own_randomness(self) -> abc.Iterator[None]:
@@ -183,20 +217,5 @@ class Job:
             return
         devices = [self.training.device] if self.training.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
-            if self.training.generators:
-                restore_generators(self.training.generators)
-            else:
-                torch.manual_seed(key_seed(self.training.seed, "default"))
+            self._seed_default_generators()
             yield
-
-    @contextlib.contextmanager
-    def _registered(self, observers: abc.Sequence[object]) -> abc.Iterator[None]:
-        manager = self.registry.manager
-        for observer in observers:
-            manager.register(observer)
-        try:
-            manager.check_pending()  # a misspelt hook would never be called
-            yield
-        finally:
-            for observer in observers:
-                manager.unregister(observer)

@@ -17,9 +17,11 @@ from latentkit.model import Model
 from latentkit.recipe.merging import Tree
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.runs.checkpoint import newest
-from latentkit.runs.files import read_tensors, write_tensors
-from latentkit.runs.folder import MODEL, Folder
+from latentkit.runs.files import CHECKSUM, checksum_of, read_tensors, write_tensors
+from latentkit.runs.folder import CARD, MODEL, Folder
 
+FORMAT = "2"
+"""Of ``model.safetensors``."""
 Weights = Literal["average", "raw"]
 
 
@@ -48,10 +50,34 @@ def load(
     tensors, notes = read_tensors(file)
     if "recipe" not in notes:
         raise RunError(f"{file}: its header has no recipe, so it is not a latentkit model")
+    _check_whole(file, tensors, notes)
     if weights == "raw" and notes.get("averaged"):
         raise RunError(f"{file}: has averaged weights only; give the run's folder to load the raw ones")
     tables = _tables(notes["recipe"], str(file))
     return _model(tables, tensors, notes, device, registry or default_registry())
+
+
+def is_complete(folder: Folder, step: int) -> bool:
+    """Whether a run has all that it has at its end, for this step."""
+    if not folder.model.is_file() or not (folder.path / CARD).is_file():
+        return False
+    try:
+        tensors, notes = read_tensors(folder.model)
+        _check_whole(folder.model, tensors, notes)
+    except RunError:
+        return False
+    return notes.get("step") == str(step)
+
+
+def _check_whole(file: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
+    found = notes.get("format", "")
+    if found != FORMAT:
+        raise RunError(f"{file}: has format {found or 'none'}, this latentkit reads models of format {FORMAT}")
+    plain = {key: value for key, value in notes.items() if key != CHECKSUM}
+    if notes.get(CHECKSUM) != checksum_of(tensors, plain):
+        raise RunError(
+            f"{file}: damaged (its checksum does not fit its content); `compose --resume` in its run writes it anew"
+        )
 
 
 def _tables(text: str, label: str) -> Tree:
@@ -82,7 +108,7 @@ def _raw(folder: Path, device: str, registry: Registry) -> Model:
     found = newest(folder)
     if found is None:
         raise RunError(f"{folder}: no checkpoint to read raw weights from")
-    tensors, state, _ = found
+    tensors, state = found.tensors, found.state
     plain = {key.removeprefix("parts."): value for key, value in tensors.items() if key.startswith("parts.")}
     plain |= {key: value for key, value in tensors.items() if key.startswith("state.")}
     plain = {key: value.float() if value.dtype == torch.float64 else value for key, value in plain.items()}
@@ -107,7 +133,7 @@ def save_model(path: Path, training: Training, recipe: str) -> None:
     tensors |= {f"state.{name}": value for name, value in model.states.items()}
     tensors = {key: value.float() if value.dtype == torch.float64 else value for key, value in tensors.items()}
     notes = {
-        "recipe": recipe, "format": "1", "step": str(training.step_count), "images": str(training.images),
+        "recipe": recipe, "format": FORMAT, "step": str(training.step_count), "images": str(training.images),
         "name": training.wiring.recipe.name, "averaged": ",".join(training.averages),
     }  # fmt: skip
-    write_tensors(path, tensors, notes)
+    write_tensors(path, tensors, {**notes, CHECKSUM: checksum_of(tensors, notes)})

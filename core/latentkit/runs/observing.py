@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import abc
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from latentkit import pictures
 from latentkit.engine.batches import Samples
+from latentkit.errors import DataError
 from latentkit.events import Event
 from latentkit.hooks import hookimpl
 from latentkit.model import Model
+from latentkit.runs.files import append_line
 from latentkit.runs.folder import Folder
 from latentkit.runs.loading import model_of
 
@@ -27,9 +30,9 @@ class MetricsFile:
     @hookimpl
     def latentkit_evaluated(self, event: Event, figures: abc.Mapping[str, float]) -> None:
         """One line per reading."""
-        line = json.dumps({"step": event.step, "images": event.images, **figures})
-        with Folder(event.path).metrics.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        known = {name: value if math.isfinite(value) else None for name, value in figures.items()}  # JSON has no nan
+        line = json.dumps({"step": event.step, "images": event.images, **known})
+        append_line(Folder(event.path).metrics, line)
 
 
 class Pictures:
@@ -54,6 +57,8 @@ class Pictures:
         training = event.training
         try:
             write_pictures(model_of(training), Folder(event.path), self.held_out())
+        except DataError as error:
+            raise error.__cause__ or error from None  # a full disk ends the run as it does for every other file
         finally:
             training.system.train()
 

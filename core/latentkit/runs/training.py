@@ -9,14 +9,17 @@ from typing import Any
 import attrs
 
 from latentkit._building import RecipeLike, source_of
-from latentkit.errors import RunError
+from latentkit.errors import RecipeError, RunError
 from latentkit.recipe.merging import Tree, merge
 from latentkit.recipe.source import Source
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.runs import checkpoint
+from latentkit.runs.files import write_atomically
 from latentkit.runs.folder import Folder, default_folder
-from latentkit.runs.job import Job, Run, Say, training_lines
-from latentkit.runs.loading import load
+from latentkit.runs.job import Job, Run, training_lines
+from latentkit.runs.lifecycle import Say, check_observers
+from latentkit.runs.loading import is_complete, load
+from latentkit.runs.state import restore
 from latentkit.settings import Precision, Settings
 
 
@@ -55,11 +58,14 @@ def train(
         RecipeError: the recipe has problems; all of them.
         DataError: data is missing or does not fit.
         RunError: the folder cannot be used.
-        NotFiniteError: a loss became infinite or not a number.
+        NotFiniteError: a loss or a gradient became infinite or not a number.
+        Interrupted: a signal asked to stop (a ``KeyboardInterrupt``); the last step is saved.
     """
     registry, say = registry or default_registry(), say or (lambda _: None)
-    if recipe is None and resume and out is not None and Folder(Path(out)).is_run():
-        recipe = Folder(Path(out)).recipe.resolve()  # overrides are compared with the run's own recipe
+    check_observers(registry.manager, observers)
+    if resume:
+        own = _own_recipe(out, registry, say)
+        recipe = own if recipe is None else recipe  # overrides are compared with the run's own recipe
     given = _given(recipe, overrides, steps, seed, registry)
     asked = {"device": device, "precision": precision, "channels_last": channels_last}
     chosen: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
@@ -92,37 +98,55 @@ def _resumed(
     given: Source | None, out: str | Path | None, steps: int | None, chosen: dict[str, Any],
     observers: abc.Sequence[object], registry: Registry, say: Say,
 ) -> Run:  # fmt: skip
-    if out is None:
-        raise RunError("--resume needs --out: the folder of the run to continue")
+    assert out is not None
     folder = Folder(Path(out))
-    if not folder.is_run():
-        raise RunError(f"{folder.path}: no run to resume here (it has no recipe.toml)")
     stored = source_of(folder.recipe.resolve(), None, registry)
     if given is not None:
         _same_recipe(stored.tables, given.tables)
         steps = steps or _steps(given.tables)
+    found = checkpoint.newest(folder.path, checkpoint.recipe_checksum(stored.tables))
+    name = str(found.state.get("recipe", folder.path.name)) if found else folder.path.name
     tables = merge(stored.tables, {"train": {"steps": steps}}) if steps else stored.tables
-    found = checkpoint.newest(folder.path)
-    name = str(found[1].get("recipe", folder.path.name)) if found else folder.path.name
     source = attrs.evolve(stored, tables=tables, name=name)
-    settings = Settings(**{**(found[1]["settings"] if found else {}), **chosen})
+    settings = Settings(**{**(found.state["settings"] if found else {}), **chosen})
     job = Job.prepare(source, folder, settings, registry, say)
     if found is None:
         say("no checkpoint yet; starting at step 0")
         job.begin()
     else:
-        tensors, state, warnings = found
-        for warning in warnings:
+        for warning in found.said:
             say(warning)
-        _same_versions(state["versions"], job.versions)
-        checkpoint.restore(job.training, tensors, state)
-        if job.training.step_count >= job.steps and folder.model.is_file():
+        _same_versions(found.state["versions"], job.versions)
+        restore(job.training, found.tensors, found.state)
+        job.saved = job.training.step_count
+        if job.training.step_count >= job.steps and is_complete(folder, job.training.step_count):
             say(f"already finished: {job.training.step_count} steps; ask for more with --steps")
             return Run(folder.path, load(folder.path, registry=registry), training_lines(folder), 0.0)
+        checkpoint.settle(folder.path, job.wiring.recipe.train.keep_checkpoints)
         folder.cut_metrics(job.training.step_count, job.wiring.recipe.train.log_every)
         job.write_recipe()
         say(f"continuing at step {job.training.step_count}")
     return job.run(observers)
+
+
+def _own_recipe(out: str | Path | None, registry: Registry, say: Say) -> Path:
+    """The ``recipe.toml`` of a run to continue; every checkpoint has a copy of it."""
+    if out is None:
+        raise RunError("--resume needs --out: the folder of the run to continue")
+    folder = Folder(Path(out))
+    try:
+        source_of(folder.recipe.resolve(), None, registry)
+    except RecipeError as error:
+        saved = checkpoint.newest(folder.path)
+        if saved is None or not saved.recipe:
+            raise error if folder.is_run() else _no_run(folder) from None
+        write_atomically(folder.recipe, saved.recipe.encode())
+        say(f"{folder.recipe}: missing or damaged; taken from the checkpoint of step {saved.state['step']}")
+    return folder.recipe.resolve()
+
+
+def _no_run(folder: Folder) -> RunError:
+    return RunError(f"{folder.path}: no run to resume here (it has no recipe.toml and no checkpoint)")
 
 
 def _steps(tables: Tree) -> int | None:
