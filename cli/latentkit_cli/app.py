@@ -14,14 +14,17 @@ import typer
 from latentkit.errors import LatentkitError
 from latentkit_cli.checking import check, explain
 from latentkit_cli.composing import compose
+from latentkit_cli.converting import convert
 from latentkit_cli.evaluating import evaluate
+from latentkit_cli.faults import tell_faults
 from latentkit_cli.listing import components, plugins, recipes
 from latentkit_cli.output import fail, fail_unexpectedly
+from latentkit_cli.scaffolding import plugin
 from latentkit_cli.showing import show
 from latentkit_cli.using import encode, interpolate, reconstruct, sample
 
 COMMANDS: dict[str, abc.Callable[..., None]] = {
-    "compose": compose, "check": check, "explain": explain,
+    "compose": compose, "convert": convert, "check": check, "explain": explain,
     "list": components, "show": show, "recipes": recipes, "plugins": plugins,
     "sample": sample, "reconstruct": reconstruct, "encode": encode, "interpolate": interpolate, "eval": evaluate,
 }  # fmt: skip
@@ -29,6 +32,12 @@ COMMANDS: dict[str, abc.Callable[..., None]] = {
 
 def main(arguments: abc.Sequence[str] | None = None) -> int:
     """Run one command line; ``sys.argv`` by default. Returns the exit status."""
+    status = _run(arguments)
+    tell_faults()
+    return status
+
+
+def _run(arguments: abc.Sequence[str] | None) -> int:
     # libgomp reads this when torch is imported. Left alone, its threads spin while they wait for each other, which
     # on a machine with another busy process can make a step many times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -53,6 +62,7 @@ def _app() -> typer.Typer:
     app.callback()(_latentkit)
     for name, function in COMMANDS.items():
         app.command(name)(function)
+    app.add_typer(plugin, name="plugin")
     return app
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latentkit.errors import LatentkitError, RecipeError
+from latentkit_cli.brisk import brisk
 from latentkit_cli.options import AsJson, Assignments, RecipeName, overrides
 from latentkit_cli.output import emit, heading, rows, say
 
@@ -20,7 +21,15 @@ Diff = Annotated[
 Against = Annotated[str | None, typer.Option("--against", metavar="RECIPE", help="Only what differs from this recipe.")]
 
 
-def check(recipe: RecipeName, assignments: Assignments = None, as_json: AsJson = False) -> None:
+Thorough = Annotated[
+    bool,
+    typer.Option("--thorough", help="Take the numeric step of large systems too; some seconds. `compose` does it."),
+]
+
+
+def check(
+    recipe: RecipeName, assignments: Assignments = None, thorough: Thorough = False, as_json: AsJson = False
+) -> None:
     """Prove that a recipe is sound, without data.
 
     Names, sizes and value ranges fit, and gradients go where the recipe says. Where they do not, all that is wrong
@@ -32,9 +41,10 @@ def check(recipe: RecipeName, assignments: Assignments = None, as_json: AsJson =
       latentkit check mine.toml --set draw.z.dim=32
     """
     overlay = overrides(assignments)
-    from latentkit import check as prove
+    with brisk():
+        from latentkit import check as prove
 
-    report = prove(recipe, overlay)
+        report = prove(recipe, overlay, thorough=thorough)
     if as_json:
         emit(_result(report))
         raise typer.Exit(0 if report.ok else 2)
@@ -90,6 +100,8 @@ def explain(
     if mermaid and (diff or against is not None):
         raise LatentkitError("--mermaid draws one recipe; leave it out, or leave out --diff and --against")
     overlay = overrides(assignments)
-    from latentkit import explain as told
+    with brisk():
+        from latentkit import explain as told
 
-    typer.echo(told(recipe, overlay, against="parent" if diff else against, mermaid=mermaid), nl=False)
+        text = told(recipe, overlay, against="parent" if diff else against, mermaid=mermaid)
+    typer.echo(text, nl=False)

@@ -47,6 +47,13 @@ RunPrecision = Annotated[
 ChannelsLast = Annotated[
     bool, typer.Option("--channels-last", help="Channels-last memory layout; often faster with convolutions.")
 ]
+Observers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--observer", metavar="NAME", show_default=False,
+        help="Tell this observer of the run, e.g. tensorboard (see `latentkit list observer`). May be repeated.",
+    ),
+]  # fmt: skip
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out where its last checkpoint is.")]
 
 
@@ -60,6 +67,7 @@ def compose(
     precision: RunPrecision = None,
     channels_last: ChannelsLast = False,
     resume: Resume = False,
+    observers: Observers = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe, and write a run folder.
@@ -81,11 +89,11 @@ def compose(
 
     position = Position()
     try:
-        with watching(quiet=as_json) as (observers, tell):
+        with watching(quiet=as_json) as (shown, tell):
             run = train(
                 recipe, out, steps=steps, overrides=overlay, seed=seed, resume=resume, device=device,
                 precision=cast("Precision | None", precision), channels_last=channels_last or None,
-                observers=[position, *observers], say=tell,
+                observers=[position, *shown, *(observers or ())], say=tell,
             )  # fmt: skip
     except Interrupted as stop:
         say(f"\n{stop.by}: stopped after step {stop.step:,} of {stop.steps:,}, which is saved. Continue with:")

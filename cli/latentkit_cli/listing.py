@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from itertools import groupby
 from typing import Annotated
 
@@ -9,9 +10,10 @@ import typer
 
 from latentkit.errors import RegistryError, nearest
 from latentkit.registry.catalogue import KINDS, Entry
-from latentkit.registry.manager import PluginInfo, Registry, default_registry
+from latentkit.registry.manager import Registry, default_registry
+from latentkit.registry.quarantine import PluginInfo
 from latentkit_cli.options import AsJson
-from latentkit_cli.output import emit, heading, plain, rows, say
+from latentkit_cli.output import emit, heading, plain, rows
 
 Kind = Annotated[str | None, typer.Argument(metavar="KIND", help=f"One of: {', '.join(KINDS)}.", show_default=False)]
 
@@ -41,7 +43,6 @@ def components(kind: Kind = None, as_json: AsJson = False) -> None:
         typer.echo(f"Nothing of kind '{kind}' is installed.")
     else:
         typer.echo("`latentkit show NAME` has the options of a component. The prefix `core.` may be left out.")
-    _tell_faults(registry)
 
 
 def _entry(entry: Entry) -> dict[str, object]:
@@ -73,7 +74,6 @@ def recipes(as_json: AsJson = False) -> None:
         typer.echo(rows([(name, registry.notes.get(name, "")) for name in names], widths=[width]) + "\n")
     typer.echo("`latentkit compose NAME` trains one, `latentkit explain NAME` says what it does,")
     typer.echo("`latentkit show NAME` prints it.")
-    _tell_faults(registry)
 
 
 def plugins(as_json: AsJson = False) -> None:
@@ -94,14 +94,24 @@ def plugins(as_json: AsJson = False) -> None:
     table = [header, *[(info.name, info.version, info.origin, *_counts(registry, info), info.title) for info in well]]
     head, _, body = rows(table).partition("\n")
     typer.echo(heading(head) + "\n" + body)
+    converting = [(name, plain(registry.converters[name].summary())) for name in sorted(registry.converters)]
+    if converting:
+        typer.echo(f"\n{heading('converters of foreign checkpoints')}\n{rows(converting)}")
     for info in registry.plugins.values():
         if info.fault:
-            typer.echo(f"\n{heading(info.name)} {info.version} from {info.origin} cannot be used:\n  {info.fault}")
+            why = textwrap.indent("\n".join(filter(None, [info.fault, info.remedy])), "  ")
+            typer.echo(f"\n{heading(info.name)} {info.version} from {info.origin} cannot be used:\n{why}")
 
 
 def _counts(registry: Registry, info: PluginInfo) -> tuple[str, str]:
+    if info.fault:
+        return "0", "0"  # another plugin may have its name
     owned = [name for name in registry.entries if name.partition(".")[0] == info.name]
     return str(len(owned)), str(list(registry.recipe_owner.values()).count(info.name))
+
+
+def _converters(registry: Registry, info: PluginInfo) -> list[str]:
+    return [bare for bare, entry in registry.converters.items() if entry.name.startswith(f"{info.name}.")]
 
 
 def _plugin(registry: Registry, info: PluginInfo) -> dict[str, object]:
@@ -109,10 +119,5 @@ def _plugin(registry: Registry, info: PluginInfo) -> dict[str, object]:
     return {
         "name": info.name, "version": info.version, "from": info.origin, "title": info.title, "paper": info.paper,
         "components": int(owned), "recipes": int(shipped), "fault": info.fault or None,
+        "converters": _converters(registry, info), "remedy": info.remedy or None,
     }  # fmt: skip
-
-
-def _tell_faults(registry: Registry) -> None:
-    broken = [info.name for info in registry.plugins.values() if info.fault]
-    if broken:
-        say(f"note: left out, since they cannot be used: {', '.join(broken)}; see `latentkit plugins`")

@@ -60,6 +60,6 @@ def overrides(assignments: abc.Sequence[str] | None) -> dict[str, object]:
 def _value(text: str) -> object:
     try:
         tables = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, a number of thousands of digits, brackets without end
         return text
     return tables["value"] if len(tables) == 1 else text  # a line break would start another key

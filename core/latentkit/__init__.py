@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Loss,
         Mapping,
         Metric,
+        Observer,
         Part,
         Prior,
         Regularizer,
@@ -52,7 +53,7 @@ _HOMES = {
                "RegistryError", "RunError"),
     "hooks": ("hookimpl",),
     "interfaces": ("Conversion", "Converter", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
-                   "Loss", "Mapping", "Metric", "Part", "Prior", "Regularizer"),
+                   "Loss", "Mapping", "Metric", "Observer", "Part", "Prior", "Regularizer"),
     "model": ("Model",),
     "optimizers": ("Optimizer",),
     "proof": ("Report",),
@@ -68,8 +69,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
     "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError",
-    "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError", "Regularizer", "Report",
-    "Run", "RunError", "StopRun", "check", "compose", "convert", "evaluate", "explain", "hookimpl", "load", "loss",
+    "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError", "Regularizer",
+    "Report", "Run", "RunError", "StopRun", "check", "compose", "convert", "evaluate", "explain", "hookimpl", "load", "loss",
     "read", "recipes", "regularizer", "stateless", "train",
 ]  # fmt: skip
 

@@ -45,16 +45,27 @@ def compose(
 
 
 def check(
-    recipe: RecipeLike, overrides: abc.Mapping[str, object] | None = None, *, registry: Registry | None = None
+    recipe: RecipeLike,
+    overrides: abc.Mapping[str, object] | None = None,
+    *,
+    thorough: bool = False,
+    registry: Registry | None = None,
 ) -> Report:
-    """Prove a recipe's wiring and gradient routing; never opens data and never raises for a faulty recipe."""
+    """Prove a recipe's wiring and gradient routing; never opens data and never raises for a faulty recipe.
+
+    Args:
+        recipe: a shipped name, a path ending in .toml, tables, or a recipe that has been read.
+        overrides: dotted keys to values, as ``--set`` gives them.
+        thorough: take the numeric step of large systems too, which takes seconds; small ones always get it.
+        registry: where components are found.
+    """
     registry = registry or default_registry()
     try:
         wiring = wired(recipe, overrides, registry)
     except RecipeError as error:
         name = Path(str(recipe)).stem if isinstance(recipe, str | Path) else getattr(recipe, "name", "recipe")
         return Report(name, error.problems)
-    return prove(wiring, registry)
+    return prove(wiring, registry, thorough)
 
 
 def read(

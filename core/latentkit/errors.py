@@ -7,6 +7,9 @@ from collections import abc
 
 import attrs
 
+_LONGEST_NAME = 100
+"""Longer ones are no slip of a finger, and comparing them takes long."""
+
 
 class LatentkitError(Exception):
     """The user's input is wrong; the command line prints the message and exits with 2."""
@@ -57,5 +60,8 @@ class NotFiniteError(LatentkitError):
 
 def nearest(name: str, known: abc.Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the closest known name, or the empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    close = [other for other in names if other.casefold() == name.casefold()]
+    if not close and len(name) <= _LONGEST_NAME:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else ""

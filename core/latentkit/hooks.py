@@ -28,7 +28,7 @@ def latentkit_recipes() -> abc.Mapping[str, Path]:  # type: ignore[empty-body]
 
 @hookspec
 def latentkit_converters() -> abc.Mapping[str, object]:  # type: ignore[empty-body]
-    """Converters of foreign checkpoints by name."""
+    """Converters of foreign checkpoints by name: a ``lk.Converter``, its class, or ``"module:attribute"``."""
 
 
 @hookspec

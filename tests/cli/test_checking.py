@@ -12,7 +12,10 @@ def test_a_sound_recipe_is_told_with_what_was_proved(latentkit: Command) -> None
     done = latentkit("check", "alae-mlp", "--set", "parts.E.hidden=8")
     assert done.code == 0
     assert done.out.startswith("alae-mlp is sound\n\nProved on the expressions, for all values:\n  names, spaces")
-    for title in ("Proved on shapes, for these sizes", "Seen in one numeric step on synthetic data; no data was opened"):
+    for title in (
+        "Proved on shapes, for these sizes",
+        "Seen in one numeric step on synthetic data; no data was opened",
+    ):
         assert f"\n{title}:\n  " in done.out
 
 
@@ -21,7 +24,7 @@ def test_all_problems_of_a_recipe_are_told_with_their_places(latentkit: Command)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("error: 2 problems\n")
     assert "--set parts.E.hiden, [parts] E.hiden: unknown key" in done.err
-    assert "expected a whole number, found 'half'" in done.err
+    assert 'expected a whole number, found "half"' in done.err
 
 
 def test_check_is_json_for_programs(latentkit: Command) -> None:

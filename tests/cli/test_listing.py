@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from latentkit.registry import manager
-
 Command = abc.Callable[..., Any]
 
 
@@ -44,18 +42,6 @@ def test_plugins_tell_how_much_each_brings(latentkit: Command) -> None:
     assert found["ogan"]["recipes"] >= 3
     assert found["core"]["fault"] is None
     assert "O-GAN" in latentkit("plugins").out
-
-
-def test_a_broken_plugin_is_told_and_does_not_end_the_command(
-    latentkit: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(manager, "_entry_points", lambda: [("bad", "no_such_module", "bad-package", "1.2")])
-    listed = latentkit("list", "loss")
-    assert listed.code == 0
-    assert listed.err == "note: left out, since they cannot be used: bad; see `latentkit plugins`\n"
-    told = latentkit("plugins").out
-    assert "bad 1.2 from bad-package cannot be used:\n  ModuleNotFoundError" in told
-    assert "plugin 'bad' is broken" in latentkit("show", "bad.loss").err
 
 
 def test_show_has_options_with_types_defaults_and_the_text_below_them(latentkit: Command) -> None:

@@ -34,7 +34,9 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["recipes"], ["plugins"], ["compose", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["recipes"], ["plugins"], ["compose", "--help"], ["plugin", "new", "--help"]]
+)
 def test_help_and_lists_import_nothing_heavy_and_are_quick(arguments: list[str]) -> None:
     start = time.perf_counter()
     done = python("-c", LIGHT.format(roots=ROOTS, arguments=arguments))

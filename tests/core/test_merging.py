@@ -265,7 +265,9 @@ def test_override_with_a_table_in_it_merges_in_depth_and_stays_as_it_was(backwar
 
 def test_override_is_named_as_the_place() -> None:
     source = read({"train": {"steps": 1}}, {"train.batch": "many"})
-    with pytest.raises(RecipeError, match=r"--set train.batch, \[train\] batch: expected a whole number, found 'many'"):
+    with pytest.raises(
+        RecipeError, match=r"--set train.batch, \[train\] batch: expected a whole number, found \"many\""
+    ):
         structured(source)
 
 
@@ -289,7 +291,9 @@ def test_reading_twice_gives_equal_tables(merged: Merged) -> None:
 )
 def test_key_after_a_closed_inline_table_is_explained(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(text)
-    with pytest.raises(RecipeError, match=r"a\.toml: not valid TOML: [\s\S]*an inline table \{ \.\.\. \} is closed"):
+    with pytest.raises(
+        RecipeError, match=r"a\.toml, line \d: not valid TOML: [\s\S]*an inline table \{ \.\.\. \} is closed"
+    ):
         read(tmp_path / "a.toml")
 
 

@@ -26,7 +26,7 @@ def problems(recipe: str, overrides: dict[str, object]) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(lk.recipes()))
 def test_every_shipped_recipe_is_proved(name: str) -> None:
-    report = lk.check(name)
+    report = lk.check(name, thorough=True)
     assert report.ok
     assert len(report.graph) == 4
     assert len(report.shapes) == 2
@@ -257,11 +257,13 @@ def test_a_discriminator_loss_that_is_computed_and_never_used_is_named() -> None
     unused = {"parts.D2": {"use": "alae.mlp-discriminator"}, "flow.loss_d2": "softplus(-D2(E(x)))"}
     (found,) = problems("alae-mlp", {**SMALL_ALAE, **unused})
     assert "[parts] D2: no expression uses the part 'D2'" in found
-    trained = {**unused, "phase.discriminate.train": ["E", "D", "D2"]}
-    assert any(
-        "'D2' is trained here, but no term's gradient reaches it" in t
-        for t in problems("alae-mlp", {**SMALL_ALAE, **trained})
-    )
+    logged = {**SMALL_ALAE, **unused, "monitor.d2": "batch_mean(loss_d2)"}
+    (found,) = problems("alae-mlp", logged)
+    assert "'D2' has weights, but no phase trains it" in found
+    (found,) = problems("alae-mlp", {**logged, "phase.discriminate.train": ["E", "D", "D2"]})
+    assert "[phase.discriminate] train: 'D2' is trained here, but no term's gradient reaches it" in found
+    used = {"phase.discriminate.train": ["E", "D", "D2"], "phase.discriminate.loss.second": "loss_d2"}
+    assert problems("alae-mlp", {**logged, **used}) == []
 
 
 def test_two_phases_of_one_joint_step_cannot_share_an_optimizer() -> None:

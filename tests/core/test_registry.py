@@ -55,6 +55,8 @@ def test_unknown_names_get_the_nearest_and_other_kinds_are_refused() -> None:
     registry = Registry(SHIPPED)
     with pytest.raises(RegistryError, match=r"'ogan\.corelation'; did you mean 'ogan\.correlation'\?"):
         registry.load("ogan.corelation", ("loss",))
+    with pytest.raises(RegistryError, match=r"'gone\.x': no plugin 'gone' is installed; see `latentkit plugins`"):
+        registry.load("gone.x", ("loss",))
     with pytest.raises(RegistryError, match=r"'core\.l2' is a loss; expected a prior"):
         registry.load("l2", ("prior",))
 
@@ -127,7 +129,7 @@ def test_a_package_that_fails_is_quarantined_and_the_rest_works(text: str, why: 
 def test_a_taken_name_names_both_owners(folder: Path) -> None:
     point = package(folder, "lk_ogan", {"__init__.py": HOOKS})
     registry = Registry(SHIPPED, [point])
-    assert registry.plugins["ogan (lk_ogan-package)"].fault == "the name 'ogan' is taken by built in"
+    assert registry.plugins["ogan (lk_ogan-package)"].fault.startswith("its name is taken by plugin 'ogan' (built in ")
     assert registry.plugins["ogan"].fault == ""
 
 

@@ -110,20 +110,20 @@ def test_only_whole_numbers_may_choose_structure(table: object, static: bool) ->
 
 EXPECTED = "expected a number, a schedule { from, to, over } or { steps = [[at, value], ...] }"
 MESSAGES = [
-    (True, f"{EXPECTED}, or an expression; found True"),
+    (True, f"{EXPECTED}, or an expression; found true"),
     (None, f"{EXPECTED}, or an expression; found None"),
     ([0.1], f"{EXPECTED}, or an expression; found [0.1]"),
-    ({"to": 1, "over": 2}, f"{EXPECTED}, or an expression; found {{'to': 1, 'over': 2}}"),
+    ({"to": 1, "over": 2}, f"{EXPECTED}, or an expression; found {{ to = 1, over = 2 }}"),
     ({"steps": 3}, "expected steps = [[at, value], ...], found 3"),
     ({"steps": []}, "expected steps = [[at, value], ...], found []"),
     ({"steps": [3]}, "expected a pair [at, value] in 'steps', found 3"),
     ({"steps": [[0, 1, 2]]}, "expected a pair [at, value] in 'steps', found [0, 1, 2]"),
-    ({"steps": [["0", 1]]}, "'steps' must be a finite number, found '0'"),
-    ({"steps": [[0, True]]}, "'steps' must be a finite number, found True"),
+    ({"steps": [["0", 1]]}, "'steps' must be a finite number, found \"0\""),
+    ({"steps": [[0, True]]}, "'steps' must be a finite number, found true"),
     ({"steps": [[0, math.inf]]}, "'steps' must be a finite number, found inf"),
-    ({"steps": [[5, 1], [5, 2]]}, "the times in 'steps' must increase"),
-    ({"steps": [[5, 1], [4, 2]]}, "the times in 'steps' must increase"),
-    ({"steps": [[0, 1]], "unit": "epochs"}, "'unit' must be one of steps, images; found 'epochs'"),
+    ({"steps": [[5, 1], [5, 2]]}, "the times in 'steps' must increase, found 5 after 5"),
+    ({"steps": [[5, 1], [4, 2]]}, "the times in 'steps' must increase, found 4 after 5"),
+    ({"steps": [[0, 1]], "unit": "epochs"}, "'unit' must be one of steps, images; found \"epochs\""),
     ({"steps": [[0, 1]], "shape": "linear"}, "a schedule has no key 'shape'; it has steps, unit"),
     ({"steps": [[0, 1]], "from": 1}, "a schedule has no key 'from'; it has steps, unit"),
     ({"from": 1}, "a schedule with 'from' also needs 'to' and 'over'"),
@@ -133,17 +133,17 @@ MESSAGES = [
         {**RAMP, "until": 3, "a": 1},
         "a schedule has no key 'a'; it has from, over, shape, start, to, unit",
     ),
-    ({**RAMP, "from": "1"}, "'from' must be a finite number, found '1'"),
+    ({**RAMP, "from": "1"}, "'from' must be a finite number, found \"1\""),
     ({**RAMP, "to": math.nan}, "'to' must be a finite number, found nan"),
-    ({**RAMP, "over": False}, "'over' must be a finite number, found False"),
+    ({**RAMP, "over": False}, "'over' must be a finite number, found false"),
     ({**RAMP, "start": [0]}, "'start' must be a finite number, found [0]"),
     ({**RAMP, "over": 0}, "'over' must be positive, found 0"),
     ({**RAMP, "over": -2.5}, "'over' must be positive, found -2.5"),
     (
         {**RAMP, "shape": "step"},
-        "'shape' must be one of linear, cosine, exponential, sine; found 'step'",
+        "'shape' must be one of linear, cosine, exponential, sine; found \"step\"",
     ),
-    ({**RAMP, "unit": "epochs"}, "'unit' must be one of steps, images; found 'epochs'"),
+    ({**RAMP, "unit": "epochs"}, "'unit' must be one of steps, images; found \"epochs\""),
     (
         {**RAMP, "shape": "exponential", "from": 0},
         "an exponential schedule needs 'from' and 'to' of one sign, neither of them 0",
@@ -165,4 +165,4 @@ def test_wrong_number_is_refused_with_what_was_expected(table: object, message: 
 def test_expression_is_refused_where_only_time_may_decide() -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared in full
         read_quantity("beta", formula=False)
-    assert str(caught.value) == f"{EXPECTED}; found 'beta'"
+    assert str(caught.value) == f'{EXPECTED}; found "beta"'

@@ -5,6 +5,9 @@ from __future__ import annotations
 from latentkit.errors import Mismatch
 from latentkit.interfaces import Part
 
+MOST_LAYERS = 1000
+"""Of a network whose depth is an option; more is a slip, and would take long to find out."""
+
 
 def known_sizes(part: Part, *names: str) -> tuple[int, ...]:
     """The named sizes of a part, as integers.

@@ -13,12 +13,17 @@ from latentkit.ports import Port, Signature
 from latentkit.spaces import Space
 
 
+def _sizes(_: object, field: attrs.Attribute[tuple[int, ...]], value: tuple[int, ...]) -> None:
+    if not value or min(value) < 1:
+        raise ValueError(f"expected a list of sizes of at least 1, found {list(value)}")
+
+
 @attrs.frozen(kw_only=True)
 class Parameter(Function):
     """A learnable tensor, called as ``U()``; its first axis is the batch. Starts at N(0, std^2)."""
 
     ports: ClassVar[str] = "-> value: T"
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = attrs.field(validator=_sizes)
     std: float = 1.0
 
     def signatures(self, owner: str = "") -> dict[str, Signature]:

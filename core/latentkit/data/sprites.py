@@ -12,6 +12,7 @@ from typing import ClassVar
 import attrs
 import numpy as np
 
+from latentkit._memory import in_units, machine_memory
 from latentkit.data.images import Pixels, check_request
 from latentkit.errors import DataError, nearest
 from latentkit.interfaces import DataSource, Table
@@ -24,6 +25,7 @@ AREAS = (0.6 * math.pi, 2.0, 2.0703)
 """Area of each of ``SHAPES`` in units of the squared radius of its circumscribed circle."""
 
 SCALES = (0.25, 0.5)
+_FACTOR_BYTES = 64  # of a sprite's random numbers, factors and label
 _CHUNK_PIXELS = 1 << 17  # so that the temporary arrays stay in the processor's cache
 
 _ELLIPSE = 0.6  # minor axis over major axis
@@ -85,9 +87,15 @@ class Sprites(DataSource):
         """``image`` uint8 [n, channels, resolution, resolution]; ``label`` int64 [n]; ``factors`` float32 [n, 5].
 
         Raises:
-            DataError: ``channels`` is not 1 or 3, or ``resolution`` is below 1.
+            DataError: ``channels`` is not 1 or 3, ``resolution`` is below 1, or they all do not fit into memory.
         """
         check_request(resolution, channels)
+        size = self.count * (channels * resolution**2 + _FACTOR_BYTES)
+        if size > machine_memory():
+            raise DataError(
+                f"sprites: {self.count:,} images of {channels} x {resolution} x {resolution} take {in_units(size)}, "
+                f"and this machine has {in_units(machine_memory())}; choose a smaller count or resolution"
+            )
         drawn = factors(self.count, self.seed, self.shapes, self.scale)
         position = np.array([self.shapes.index(name) if name in self.shapes else -1 for name in SHAPES])
         image = render(drawn, resolution)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from latentkit.engine.batches import Samples
-from latentkit.errors import DataError, LatentkitError, RunError
+from latentkit.errors import DataError, LatentkitError, RegistryError, RunError
 from latentkit.evaluation.subjects import NO_DATA, samples_of
 from latentkit.interfaces import Metric
 from latentkit.model import Model
@@ -64,7 +64,7 @@ def evaluate(
 
     Returns:
         Figures, and a result with a reason for each metric that does not apply. Where metrics were not named, one
-        that fails with a LatentkitError (a package is missing) is such a result too.
+        that fails with a LatentkitError (a package is missing, its plugin is broken) is such a result too.
 
     Raises:
         RegistryError: no such metric.
@@ -88,10 +88,26 @@ def evaluate(
     return results
 
 
-def _metrics(names: abc.Sequence[str] | None, registry: Registry) -> dict[str, Metric]:
-    if names is None:
-        names = [entry.name.removeprefix("core.") for entry in registry.of_kind("metric")]
-    return {name: registry.load(name, ("metric",))() for name in dict.fromkeys(names)}
+def _metrics(names: abc.Sequence[str] | None, registry: Registry) -> dict[str, Metric | str]:
+    """Metrics by name; where they were not named, the reason in place of one that cannot be used."""
+    if names is not None:
+        return {name: _metric(name, registry) for name in dict.fromkeys(names)}
+    found: dict[str, Metric | str] = {}
+    for name in [entry.name.removeprefix("core.") for entry in registry.of_kind("metric")]:
+        try:
+            found[name] = _metric(name, registry)
+        except RegistryError as error:
+            found[name] = str(error)
+    return found
+
+
+def _metric(name: str, registry: Registry) -> Metric:
+    kind = registry.load(name, ("metric",))
+    try:
+        metric: Metric = kind()
+    except TypeError as error:  # abstract, or an option without default
+        raise RegistryError(f"the metric '{name}' cannot be made: {error}") from error
+    return metric
 
 
 def _models(
@@ -118,12 +134,14 @@ def _opened(model: Model) -> tuple[Samples | None, str | None]:
 
 
 def _measured(
-    model: Model, weights: str, name: str, metric: Metric, samples: Samples | None, fault: str | None, n: int,
+    model: Model, weights: str, name: str, metric: Metric | str, samples: Samples | None, fault: str | None, n: int,
     seed: int, named: bool,
 ) -> list[Result]:  # fmt: skip
     def none(reason: str, of: str = name) -> Result:
         return Result(name=of, value=None, weights=weights, step=model.step, reason=reason)
 
+    if isinstance(metric, str):
+        return [none(metric)]
     reason = metric.applies(model, samples)
     if reason:
         return [none(fault if fault and reason == NO_DATA else reason)]

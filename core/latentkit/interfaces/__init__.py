@@ -18,7 +18,9 @@ What has no parameters and no options worth a class is a decorated function: see
 from __future__ import annotations
 
 from latentkit.interfaces.component import Component
+from latentkit.interfaces.converters import Conversion, Converter
 from latentkit.interfaces.metrics import Figure, Metric
+from latentkit.interfaces.observers import Observer
 from latentkit.interfaces.parts import (
     Discriminator,
     Encoder,
@@ -34,6 +36,8 @@ from latentkit.spaces import Range
 
 __all__ = [
     "Component",
+    "Conversion",
+    "Converter",
     "DataSource",
     "Discriminator",
     "Encoder",
@@ -43,6 +47,7 @@ __all__ = [
     "Loss",
     "Mapping",
     "Metric",
+    "Observer",
     "Part",
     "Prior",
     "Range",

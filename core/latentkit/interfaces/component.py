@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC
 from typing import ClassVar
 
-import attrs
 
-
-@attrs.frozen(kw_only=True)
 class Component(ABC):
-    """Anything that a recipe can name with ``use``: a frozen value whose fields are its options."""
+    """Anything that has a name in the registry.
 
+    What a recipe can name with ``use`` is a frozen attrs value whose fields are its options.
+    """
+
+    __slots__ = ()
     kind: ClassVar[str]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from latentkit.proof.fitting import too_large
 from latentkit.proof.probing import probe
 from latentkit.proof.report import Report
 from latentkit.proof.shapes import on_meta
@@ -23,10 +24,16 @@ GRAPH = (
 )
 
 
-def prove(wiring: Wiring, registry: Registry) -> Report:
-    """Check a wired recipe. Never opens data: synthetic values of the declared shape and range stand in."""
+def prove(wiring: Wiring, registry: Registry, thorough: bool = False) -> Report:
+    """Check a wired recipe. Never opens data: synthetic values of the declared shape and range stand in.
+
+    Args:
+        wiring: the recipe.
+        registry: where optimizers are found.
+        thorough: probe large systems too, which takes seconds.
+    """
     name, warnings = wiring.recipe.name, tuple(wiring.warnings)
-    problems = static_problems(wiring)
+    problems = too_large(wiring) or static_problems(wiring)
     if problems:
         return Report(name, tuple(dict.fromkeys(problems)), warnings)
     with torch.random.fork_rng(devices=[]):  # dropout would move the user's generator on
@@ -34,7 +41,7 @@ def prove(wiring: Wiring, registry: Registry) -> Report:
         warnings += tuple(meta.warnings)
         if meta.problems:
             return Report(name, tuple(dict.fromkeys(meta.problems)), warnings)
-        found = probe(wiring, registry, meta.flops)
+        found = probe(wiring, registry, meta.flops, thorough)
     if found.problems:
         return Report(name, tuple(dict.fromkeys(found.problems)), warnings)
     return Report(name, (), warnings, GRAPH, tuple(meta.proved), tuple(found.seen), tuple(found.not_seen))

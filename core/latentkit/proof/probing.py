@@ -21,8 +21,8 @@ from latentkit.wiring.batching import even_batch
 from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Phase, Wiring
 
-AFFORDABLE = 4e10
-"""Multiplications and additions of a step that a check may cost: about a second on a small CPU."""
+QUICK, THOROUGH = 1.5e10, 4e11
+"""Multiplications and additions that a probe may take: a fraction of a second on a small CPU, and some seconds."""
 
 
 @attrs.define
@@ -34,19 +34,21 @@ class Seen:
     not_seen: list[str] = attrs.field(factory=list)
 
 
-def probe(wiring: Wiring, registry: Registry, flops: float) -> Seen:
+def probe(wiring: Wiring, registry: Registry, flops: float, thorough: bool = False) -> Seen:
     """One real step on synthetic data.
 
     Args:
         wiring: the recipe.
         registry: where optimizers are found.
         flops: of a step, per sample; where even the smallest batch costs too much, nothing is probed.
+        thorough: whether it may take some seconds.
     """
     sizes = [even_batch(wiring.graph.nodes, wanted) for wanted in (LEAST_BATCH, 2)]
-    batch = next((size for size in sizes if size * flops <= AFFORDABLE), None)
+    batch = next((size for size in sizes if size * flops <= (THOROUGH if thorough else QUICK)), None)
     if batch is None:
         cost = f"a step on {sizes[-1]} samples takes {sizes[-1] * flops / 1e9:,.0f} GFLOP"
-        return Seen(not_seen=[f"nothing was probed numerically: {cost}; shown on the graph and on shapes only"])
+        more = "" if thorough or sizes[-1] * flops > THOROUGH else "; --thorough (before training, always) does it"
+        return Seen(not_seen=[f"nothing was probed numerically: {cost}{more}"])
     try:
         inspector = _Inspector(wiring, Training(wiring, registry, batch=batch), Seen())
     except RecipeError as error:

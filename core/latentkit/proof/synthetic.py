@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -33,8 +34,8 @@ class Synthetic:
             draw = self.wiring.draws[name]
             dims = () if draw.row else tuple(dim for dim in draw.space.dims if isinstance(dim, int))
             prior = at_time(draw.prior, self.wiring.recipe.scalars, 0, 0)
-            value = prior.draw((round(self.batch * draw.share), *dims), self.generator)
-            return self._placed(value)
+            shape = (round(self.batch * draw.share), *dims)
+            return self._empty(shape) if self._only_sizes(shape) else self._placed(prior.draw(shape, self.generator))
         return self.of_space(self.wiring.spaces[node])
 
     def of_space(self, space: Space) -> Any:
@@ -44,10 +45,19 @@ class Synthetic:
         if space.kind == "label":
             index = torch.randint(dims[0], (self.batch,), generator=self.generator)
             return self._placed(torch.nn.functional.one_hot(index, dims[0]).float())
+        if self._only_sizes(shape):
+            return self._empty(shape)
         value = torch.rand(shape, generator=self.generator)
         if isinstance(space.range, tuple):
             value = value * (space.range[1] - space.range[0]) + space.range[0]
         return self._placed(value)
+
+    def _only_sizes(self, shape: tuple[int, ...]) -> bool:
+        """Whether numbers need not be drawn: none are wanted, and there would be many."""
+        return self.device.type == "meta" and math.prod(shape) > 1 << 20
+
+    def _empty(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.empty(shape, device=self.device, dtype=self.dtype)
 
     def _placed(self, value: Tensor) -> Tensor:
         value = value.to(self.device)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
+import tomllib
 from collections import abc
 
+from latentkit.recipe.writing import written_key
+
 Path = tuple[str, ...]
-_KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.)?""")
+_KEY = re.compile(r"""[ \t]*("(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+)[ \t]*(\.)?""")
 
 
 def key_lines(text: str) -> dict[Path, int]:
@@ -19,6 +24,7 @@ def key_lines(text: str) -> dict[Path, int]:
 class _Scanner:
     def __init__(self, text: str) -> None:
         self.text, self.at, self.lines = text, 0, dict[Path, int]()
+        self.breaks = list(itertools.accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
         self.counts = dict[Path, int]()
 
     def document(self) -> None:
@@ -30,7 +36,8 @@ class _Scanner:
                 index = self.counts.get(name, 0)
                 self.counts[name] = index + 1
                 table = (*name, str(index))
-                self._note(table)
+                for depth in range(1, len(table) + 1):
+                    self._note(table[:depth])
                 self.at += 2
             elif self.text[self.at] == "[":
                 self.at += 1
@@ -98,8 +105,8 @@ class _Scanner:
             if match is None:
                 raise ValueError(f"no key at offset {self.at}")
             self.at = match.end()
-            names.append(next(group for group in match.groups()[:3] if group is not None))
-            if match[4] is None:
+            names.append(_plain(match[1]))
+            if match[2] is None:
                 return tuple(names)
 
     def _blank(self, newlines: bool = True) -> bool:
@@ -115,7 +122,14 @@ class _Scanner:
         return False
 
     def _note(self, path: Path) -> None:
-        self.lines.setdefault(path, self.text.count("\n", 0, self.at) + 1)
+        self.lines.setdefault(path, bisect.bisect_right(self.breaks, self.at))
+
+
+def _plain(key: str) -> str:
+    """A key without its quotes."""
+    if key[0] == "'":
+        return key[1:-1]
+    return str(tomllib.loads(f"key = {key}")["key"]) if key[0] == '"' else key
 
 
 def shown(path: abc.Sequence[str]) -> str:
@@ -123,5 +137,5 @@ def shown(path: abc.Sequence[str]) -> str:
     if not path:
         return ""
     split = 2 if path[0] in {"phase", "average"} else 1
-    table, rest = ".".join(path[:split]), ".".join(path[split:])
+    table, rest = (".".join(map(written_key, keys)) for keys in (path[:split], path[split:]))
     return f"[{table}] {rest}".strip()

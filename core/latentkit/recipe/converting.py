@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import types
 import typing
 from collections import abc
@@ -12,17 +14,22 @@ from cattrs.errors import ForbiddenExtraKeysError, IterableValidationError
 
 from latentkit.errors import Problem, nearest
 from latentkit.recipe.quantities import Constant, Formula, Quantity, Ramp, Stairs, Timed, read_quantity
+from latentkit.recipe.writing import brief
 
 _T = typing.TypeVar("_T")
+_WORDS = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
+_BOUND = re.compile(r"'(\w+)' must be (>=|>|<=|<) (.+): (.+)$")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def _strict(wanted: type) -> abc.Callable[[object, object], object]:
     def structure(value: object, _: object) -> object:
         if wanted is float and type(value) is int:
-            return float(value)
+            value = float(value)
         if type(value) is not wanted:
-            raise ValueError(f"expected {_NAMES[wanted]}, found {value!r}")
+            raise ValueError(f"expected {_NAMES[wanted]}, found {brief(value)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"expected a finite number, found {brief(value)}")
         return value
 
     return structure
@@ -32,7 +39,7 @@ def _tuple(value: object, kind: type) -> object:
     arguments = typing.get_args(kind)
     open_ended = len(arguments) == 2 and arguments[1] is Ellipsis
     if not isinstance(value, list | tuple) or not (open_ended or len(value) == len(arguments)):
-        raise ValueError(f"expected {_described(kind)}, found {value!r}")
+        raise ValueError(f"expected {_described(kind)}, found {brief(value)}")
     types_ = [arguments[0]] * len(value) if open_ended else arguments
     return tuple(converter.structure(item, inner) for item, inner in zip(value, types_, strict=True))
 
@@ -51,7 +58,7 @@ def _described(kind: object) -> str:
             return f"a list, each {_described(arguments[0])}"
         return f"a list of {len(arguments)}, each {_described(arguments[0])}"
     if origin is typing.Literal:
-        return "one of " + ", ".join(repr(item) for item in arguments)
+        return "one of " + ", ".join(map(brief, arguments))
     names = [_described(item) for item in arguments if item is not type(None)]
     return " or ".join(names) or str(kind)
 
@@ -67,13 +74,13 @@ def _union(value: object, kind: object) -> object:
             return converter.structure(value, inner)
         except Exception:  # the next alternative may fit; a failure of all is reported below
             continue
-    raise ValueError(f"expected {_described(kind)}, found {value!r}")
+    raise ValueError(f"expected {_described(kind)}, found {brief(value)}")
 
 
 def _literal(value: object, kind: object) -> object:
     choices = typing.get_args(kind)
     if value not in choices:
-        raise ValueError(f"expected {_described(kind)}, found {value!r}")
+        raise ValueError(f"expected {_described(kind)}, found {brief(value)}")
     return value
 
 
@@ -105,13 +112,25 @@ def structure(
     try:
         return converter.structure(dict(tables), kind), []
     except Exception as error:
-        return None, [Problem(where(at), fact, hint) for at, fact, hint in _facts(error, path, kind)]
+        return None, [Problem(where(at), fact, hint) for at, fact, hint in _facts(error, path)]
 
 
-def _facts(error: BaseException, path: tuple[str, ...], kind: type) -> abc.Iterator[tuple[tuple[str, ...], str, str]]:
+def recovered(tables: abc.Mapping[str, object], kind: type[_T]) -> _T | None:
+    """What can be built without the keys that are at fault, so that further faults elsewhere can be looked for."""
+    try:
+        return converter.structure(dict(tables), kind)
+    except Exception as error:
+        faulty = {at[0] for at, _, _ in _facts(error, ()) if at}
+    try:
+        return converter.structure({key: value for key, value in tables.items() if key not in faulty}, kind)
+    except Exception:
+        return None
+
+
+def _facts(error: BaseException, path: tuple[str, ...]) -> abc.Iterator[tuple[tuple[str, ...], str, str]]:
     if isinstance(error, IterableValidationError | cattrs.ClassValidationError):
         for inner in error.exceptions:
-            yield from _facts(inner, path + _note(inner), kind)
+            yield from _facts(inner, path + _note(inner))
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in attrs.fields(error.cl)]
         for key in sorted(error.extra_fields):
@@ -120,10 +139,20 @@ def _facts(error: BaseException, path: tuple[str, ...], kind: type) -> abc.Itera
     elif isinstance(error, KeyError):
         yield path, f"'{error.args[0]}' is missing", ""
     elif isinstance(error, ValueError):
-        # attrs gives its validators' errors the field and the value as further arguments.
-        yield path, str(error.args[0] if error.args else error), ""
+        name, fact = _validated(error)
+        yield (*path, *name), fact, ""
     else:
         yield path, str(error) or type(error).__name__, ""
+
+
+def _validated(error: ValueError) -> tuple[tuple[str, ...], str]:
+    """What a validator of attrs says, as the name of the field and a fact; what others say, as it is."""
+    if len(error.args) == 4:  # of in_(): the message, the field, what it may be, and what it is
+        _, field, choices, value = error.args
+        return (field.name,), f"expected one of {', '.join(map(brief, choices))}, found {brief(value)}"
+    said = str(error.args[0]) if error.args else str(error)
+    bound = _BOUND.match(said)
+    return ((bound[1],), f"must be {_WORDS[bound[2]]} {bound[3]}, found {bound[4]}") if bound else ((), said)
 
 
 def _note(error: BaseException) -> tuple[str, ...]:

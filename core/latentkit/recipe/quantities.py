@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from typing import Any, Literal
 
 import attrs
+
+from latentkit.recipe.writing import brief
 
 Shape = Literal["linear", "cosine", "exponential", "sine"]
 Unit = Literal["steps", "images"]
@@ -111,23 +114,24 @@ def read_quantity(value: object, *, formula: bool = True) -> Quantity:
     if isinstance(value, dict) and "from" in value:
         return _ramp(value)
     wanted = "a number, a schedule { from, to, over } or { steps = [[at, value], ...] }"
-    raise ValueError(f"expected {wanted}{', or an expression' if formula else ''}; found {value!r}")
+    raise ValueError(f"expected {wanted}{', or an expression' if formula else ''}; found {brief(value)}")
 
 
 def _stairs(table: dict[str, object]) -> Stairs:
     _only(table, {"steps", "unit"})
     steps = table["steps"]
     if not isinstance(steps, list) or not steps:
-        raise ValueError(f"expected steps = [[at, value], ...], found {steps!r}")
+        raise ValueError(f"expected steps = [[at, value], ...], found {brief(steps)}")
     pairs = []
     for pair in steps:
         if not isinstance(pair, list) or len(pair) != 2:
-            raise ValueError(f"expected a pair [at, value] in 'steps', found {pair!r}")
+            raise ValueError(f"expected a pair [at, value] in 'steps', found {brief(pair)}")
         at, value = pair
         _number(at, "steps")
         pairs.append((float(at), value if _number(value, "steps") is int else float(value)))
-    if any(late[0] <= early[0] for early, late in itertools.pairwise(pairs)):
-        raise ValueError("the times in 'steps' must increase")
+    for early, late in itertools.pairwise(pairs):
+        if late[0] <= early[0]:
+            raise ValueError(f"the times in 'steps' must increase, found {late[0]:g} after {early[0]:g}")
     return Stairs(steps=tuple(pairs), unit=_choice(table, "unit", ("steps", "images"), "steps"))
 
 
@@ -160,14 +164,15 @@ def _only(table: dict[str, object], known: set[str]) -> None:
 
 
 def _number(value: object, key: str) -> type:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # Not math.isfinite(), which stumbles over whole numbers that no float can hold.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         what = "expected" if key == "value" else f"'{key}' must be"
-        raise ValueError(f"{what} a finite number, found {value!r}")
+        raise ValueError(f"{what} a finite number, found {brief(value)}")
     return type(value)
 
 
 def _choice(table: dict[str, object], key: str, choices: tuple[str, ...], default: str) -> Any:
     value = table.get(key, default)
     if value not in choices:
-        raise ValueError(f"'{key}' must be one of {', '.join(choices)}; found {value!r}")
+        raise ValueError(f"'{key}' must be one of {', '.join(choices)}; found {brief(value)}")
     return value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import functools
+from typing import TypeVar, cast
 
 import attrs
 
-from latentkit.errors import RecipeError, nearest
+from latentkit.errors import Problem, RecipeError, nearest
 from latentkit.recipe.quantities import Constant, Timed
 from latentkit.recipe.schema import (
     ONE,
@@ -24,6 +25,7 @@ from latentkit.recipe.schema import (
 )
 from latentkit.recipe.source import Source
 from latentkit.recipe.tables import TableReader
+from latentkit.recipe.writing import brief
 
 T = TypeVar("T")
 U = TypeVar("U", bound=UseSpec)
@@ -38,11 +40,37 @@ def structured(source: Source) -> Recipe:
     Raises:
         RecipeError: with all the unknown keys and wrong types at once.
     """
-    reader = _Structurer(source)
-    recipe = reader.recipe()
-    if reader.read.problems:
-        raise RecipeError(reader.read.problems)
+    recipe, problems = read_recipe(source)
+    if problems:
+        raise RecipeError(problems)
     return recipe
+
+
+def read_recipe(source: Source) -> tuple[Recipe, list[Problem]]:
+    """The recipe of merged tables, and what is wrong with them; what could not be read is left out of the recipe."""
+    huge: list[Path] = []
+    tables = {key: _bounded(value, (key,), huge) for key, value in source.tables.items()}
+    reader = _Structurer(attrs.evolve(source, tables=tables) if huge else source)
+    for path in huge:
+        found = functools.reduce(_entry, path, cast(object, source.tables))
+        reader.read.problem(path, f"expected a whole number of at most 64 bits, found {brief(found)}")
+    return reader.recipe(), reader.read.problems
+
+
+def _bounded(value: object, path: Path, huge: list[Path]) -> object:
+    """The value with 1 for each whole number that TOML does not have; their paths are added to ``huge``."""
+    if isinstance(value, dict):
+        return {key: _bounded(item, (*path, key), huge) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_bounded(item, (*path, str(index)), huge) for index, item in enumerate(value)]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        huge.append(path)
+        return 1
+    return value
+
+
+def _entry(value: object, key: str) -> object:
+    return value[int(key)] if isinstance(value, list) else value[key] if isinstance(value, dict) else None
 
 
 class _Structurer:
@@ -56,19 +84,22 @@ class _Structurer:
             if key not in _TOP:
                 self.read.problem((key,), "unknown key", nearest(key, _TOP) or f"known: {', '.join(_TOP)}")
         if "stage" in tables:
-            self.read.problem(("stage",), "stages are part of the language, but this version cannot train them yet")
+            fact = "stages are part of the language, but this version cannot train them yet"
+            self.read.problem(("stage",), fact, "remove the [[stage]] tables")
         plain = {key: tables[key] for key in ("title", "paper", "together", "order") if key in tables}
-        top = self.read.build(plain, _Top, ()) or _Top()
+        top = self.read.build(plain, _Top, (), recover=True) or _Top()
         each = self.read.each
+        phases = each("phase", self.phase)
+        order = self.order(top.order)
         return Recipe(
             name=self.source.name,
-            title=top.title, paper=top.paper, together=top.together, order=self.order(top.order),
+            title=top.title, paper=top.paper, together=top.together, order=order if set(order) == set(phases) else (),
             data=self.data(), draw=each("draw", self.draw), scalars=each("scalars", self.read.timed),
             parts=each("parts", self.part), flow=each("flow", self.read.expression),
-            state=each("state", self.state), phase=each("phase", self.phase),
+            state=each("state", self.state), phase=phases,
             optimizer=self.optimizer(self.read.table(("optimizer",)), ("optimizer",)) or OptimizerSpec(),
             average=each("average", self.average),
-            train=self.read.build(self.read.table(("train",)), TrainSpec, ("train",)) or TrainSpec(),
+            train=self.read.build(self.read.table(("train",)), TrainSpec, ("train",), recover=True) or TrainSpec(),
             inference=each("inference", self.read.expression), monitor=each("monitor", self.read.expression),
         )  # fmt: skip
 
@@ -83,14 +114,36 @@ class _Structurer:
         table = self.read.table(("data",))
         if not table:
             return {}
+        if "use" not in table and not any(isinstance(value, dict) for value in table.values()):
+            self.read.problem(("data",), "needs use = the name of a data source", "see `latentkit list data`")
+            return {}
         if "use" in table:
-            spec = self.read.use(table, DataSpec, ("data",))
+            spec = self.source_of(table, ("data",))
             return {"data": spec} if spec else {}
-        specs = {name: self.read.use(table[name], DataSpec, ("data", name)) for name in table}
+        specs = {name: self.source_of(table[name], ("data", name)) for name in table}
         return {name: spec for name, spec in specs.items() if spec}
 
+    def source_of(self, value: object, path: Path) -> DataSpec | None:
+        spec = self.read.use(value, DataSpec, path)
+        if spec and spec.range[0] == spec.range[1]:
+            fact = f"expected two different numbers, of black and of white; found {brief(spec.range)}"
+            self.read.problem((*path, "range"), fact)
+        for key in ("resolution", "channels"):
+            size = getattr(spec, key, None)
+            if size is not None and size < 1:
+                self.read.problem((*path, key), f"must be at least 1, found {size}")
+                return None
+        return spec
+
     def draw(self, value: object, path: Path) -> DrawSpec | None:
-        return self.read.use(value, DrawSpec, path)
+        spec = self.read.use(value, DrawSpec, path)
+        return spec if spec and self.sizes(spec.shape, (*path, "shape")) else None
+
+    def sizes(self, value: object, path: Path) -> bool:
+        wrong = [size for size in value if size < 1] if isinstance(value, tuple) else []
+        if wrong:
+            self.read.problem(path, f"sizes must be at least 1, found {wrong[0]}")
+        return not wrong
 
     def part(self, value: object, path: Path) -> PartSpec | None:
         if not isinstance(value, dict):
@@ -99,14 +152,17 @@ class _Structurer:
             self.read.use(value[key], UseSpec, (*path, key)) if key in value else None for key in ("init", "constraint")
         )
         rest = {key: item for key, item in value.items() if key not in ("init", "constraint")}
-        spec = self.read.use(rest, PartSpec, path)
+        spec = self.read.use(rest, PartSpec, path, recover=True)
         return attrs.evolve(spec, init=init, constraint=constraint) if spec else None
 
     def state(self, value: object, path: Path) -> StateSpec | None:
-        return self.read.build(value, StateSpec, path)
+        spec = self.read.build(value, StateSpec, path)
+        return spec if spec and self.sizes(spec.start, (*path, "start")) else None
 
     def average(self, value: object, path: Path) -> AverageSpec | None:
-        spec = self.read.build(value, AverageSpec, path)
+        spec = self.read.build(value, AverageSpec, path, recover=True)
+        if spec and spec.half_life is not None and spec.half_life <= 0:
+            self.read.problem((*path, "half_life"), f"must be above 0, found {spec.half_life:g}")
         if spec and spec.decay is not None and not 0 <= spec.decay < 1:
             self.read.problem((*path, "decay"), f"must be at least 0 and below 1, found {spec.decay:g}")
         if spec and spec.decay is not None and spec.half_life is not None:
@@ -126,7 +182,7 @@ class _Structurer:
             else None
         )
         rest = {key: item for key, item in table.items() if key not in ("loss", "optimizer")}
-        plain = self.read.build(rest, _Phase, path)
+        plain = self.read.build(rest, _Phase, path, recover=True)
         if not terms:
             self.read.problem(path, "has no loss", "write loss.NAME = an expression, or { use = ..., ... }")
         if plain is None:
@@ -143,14 +199,15 @@ class _Structurer:
         if table is None:
             return None
         known = {key: item for key, item in table.items() if key in ("use", "wrt", "weight", "every")}
-        spec = self.read.build(known, TermSpec, path)
+        spec = self.read.build(known, TermSpec, path, recover=isinstance(known.get("use", ""), str))
         rest = {key: item for key, item in table.items() if key not in known}
         if spec and spec.use is None:
             for key in rest:
                 if key != "of":
                     self.read.problem((*path, key), "unknown key", "a term without 'use' has only of, weight and every")
             if "of" not in rest:
-                self.read.problem(path, "needs 'use' or 'of'")
+                hint = "write an expression, { of = an expression, ... } or { use = the name of a loss, ... }"
+                self.read.problem(path, "needs 'use' or 'of'", hint)
         return attrs.evolve(spec, options=rest) if spec else None
 
     def optimizer(self, value: object, path: Path) -> OptimizerSpec | None:
@@ -160,7 +217,7 @@ class _Structurer:
         parts = {key: item for key, item in table.items() if isinstance(item, dict) and key != "lr"}
         rates = {}
         for name, options in parts.items():
-            for key in set(options) - {"lr"}:
+            for key in sorted(set(options) - {"lr"}):
                 self.read.problem((*path, name, key), "unknown key", "a part's own option is 'lr'")
             if "lr" in options:
                 rates[name] = self.read.quantity(options["lr"], (*path, name, "lr")) or Constant(0)
@@ -168,7 +225,7 @@ class _Structurer:
         use = table.get("use", "adam")
         options = {key: item for key, item in table.items() if key not in (*parts, "use", "lr")}
         if not isinstance(use, str):
-            self.read.problem((*path, "use"), f"expected the name of an optimizer, found {use!r}")
+            self.read.problem((*path, "use"), f"expected the name of an optimizer, found {brief(use)}")
             return None
         return OptimizerSpec(use=use, lr=lr or Constant(0), parts=rates, options=options)
 

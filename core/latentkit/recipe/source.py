@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import abc
 from pathlib import Path as FilePath
 
@@ -10,10 +9,9 @@ import attrs
 
 from latentkit.errors import Problem, RecipeError, nearest
 from latentkit.recipe._lines import Path, key_lines, shown
+from latentkit.recipe._toml import MAX_DEPTH, check_depth, parse, read_text
 from latentkit.recipe.merging import Tree, copy_tree, merge, paths, plant
-
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 32
+from latentkit.recipe.writing import brief
 
 
 @attrs.frozen
@@ -58,7 +56,8 @@ def read(
     if overrides:
         overlay: Tree = {}
         for dotted, value in overrides.items():
-            plant(overlay, tuple(dotted.split(".")), value)
+            plant(overlay, tuple(dotted.split(".", MAX_DEPTH + 1)), value)
+        check_depth(overlay, "--set")
         places = dict(source.places)
         for path in paths(overlay):
             places[path] = f"--set {'.'.join(path)}"
@@ -76,26 +75,19 @@ class _Reader:
         if path in self.chain:
             circle = " -> ".join(item.name for item in [*self.chain, path])
             raise RecipeError([Problem(where, f"extends in a circle: {circle}", "remove one of the 'extends'")])
+        if len(self.chain) == MAX_DEPTH:
+            raise RecipeError([Problem(where, f"extends a chain of more than {MAX_DEPTH} recipes")])
         self.chain.append(path)
-        text = _text(path)
-        try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError([_not_toml(path, text, error)]) from None
-        except RecursionError:
-            raise RecipeError([_too_deep(str(path))]) from None
-        if _depth(tables) > MAX_DEPTH:
-            raise RecipeError([_too_deep(str(path))])
         label = path.name if base is not None or path in self.shipped.values() else str(recipe)
-        return self.tables(tables, label, path, key_lines(text))
+        text = read_text(path, label)
+        return self.tables(parse(text, label), label, path, key_lines(text))
 
     def tables(
         self, tables: Tree, label: str, path: FilePath | None, lines: abc.Mapping[Path, int] | None = None
     ) -> Source:
-        if _depth(tables) > MAX_DEPTH:
-            raise RecipeError([_too_deep(label)])
+        check_depth(tables, label)
         name = path.stem if path else label
-        places = {key: f"{label}, line {line}" for key, line in (lines or {}).items()}
+        places = {(): label} | {key: f"{label}, line {line}" for key, line in (lines or {}).items()}
         own = dict(tables)
         extends = tables.pop("extends", None)
         removed = tables.pop("remove", [])
@@ -103,10 +95,11 @@ class _Reader:
         if extends is None:
             if removed:
                 fact = "'remove' needs 'extends': there is nothing to remove from"
-                raise RecipeError([Problem(here.where(("remove",)), fact)])
+                hint = "name the recipe that this one changes, or drop 'remove'"
+                raise RecipeError([Problem(here.where(("remove",)), fact, hint)])
             return here
         if not isinstance(extends, str):
-            raise RecipeError([Problem(here.where(("extends",)), f"expected a recipe's name, found {extends!r}")])
+            raise RecipeError([Problem(here.where(("extends",)), f"expected a recipe's name, found {brief(extends)}")])
         parent = self.load(extends, path.parent if path else FilePath.cwd(), here.where(("extends",)))
         base = _removed(parent, removed, here)
         return Source(name, merge(base, tables), {**parent.places, **places}, parent, own)
@@ -118,43 +111,33 @@ class _Reader:
                 return self.shipped[text]
             hint = nearest(text, self.shipped) or "see `latentkit recipes`, or give a path ending in .toml"
             raise RecipeError([Problem(where, f"no shipped recipe is called '{text}'", hint)])
-        path = (base / text if base is not None else FilePath(text)).resolve()
-        if not path.is_file():
-            raise RecipeError([Problem(where, f"no such recipe file: {text}")])
-        return path
+        return _file(FilePath(text) if base is None else base / text, text, where)
 
 
-def _text(path: FilePath) -> str:
+def _file(path: FilePath, text: str, where: str) -> FilePath:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            size = path.stat().st_size / 1e6
-            raise RecipeError([Problem(str(path), f"{size:.1f} MB is no recipe; at most 1 MB is read")])
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise RecipeError([Problem(str(path), "not a text file: a recipe is TOML in UTF-8")]) from None
-    except OSError as error:
-        raise RecipeError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
+        path = path.resolve()
+        if path.is_file():
+            return path
+        there = path.exists()
+        near = [] if there else [item.name for item in path.parent.glob("*.toml") if item.is_file()]
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a name too long or with a NUL in it
+        raise RecipeError([Problem(where, f"no such recipe file: {text} ({_said(error)})")]) from None
+    if there:
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise RecipeError([Problem(where, f"no such recipe file: {text} is {what}")])
+    raise RecipeError([Problem(where, f"no such recipe file: {text}", nearest(path.name, near))])
 
 
-def _not_toml(path: FilePath, text: str, error: tomllib.TOMLDecodeError) -> Problem:
-    message = str(error)
-    hint = ""
-    if any(sign in message for sign in ("inline", "immutable", "Cannot mutate", "Cannot declare")):
-        hint = (
-            "an inline table { ... } is closed: write its further keys inside the braces, or use a [table] header "
-            "instead of the braces"
-        )
-    return Problem(str(path.name), f"not valid TOML: {message}", hint)
-
-
-def _too_deep(label: str) -> Problem:
-    return Problem(label, f"tables are nested more than {MAX_DEPTH} deep")
+def _said(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition(" from ")[0]
 
 
 def _removed(parent: Source, removed: object, here: Source) -> Tree:
     base = copy_tree(parent.tables)
     if not isinstance(removed, list) or not all(isinstance(item, str) for item in removed):
-        raise RecipeError([Problem(here.where(("remove",)), f"expected a list of dotted paths, found {removed!r}")])
+        fact = f"expected a list of dotted paths, found {brief(removed)}"
+        raise RecipeError([Problem(here.where(("remove",)), fact, 'as in remove = ["parts.D", "flow.fake"]')])
     problems = []
     for dotted in removed:
         *tables, last = dotted.split(".")
@@ -170,10 +153,3 @@ def _removed(parent: Source, removed: object, here: Source) -> Tree:
     if problems:
         raise RecipeError(problems)
     return base
-
-
-def _depth(value: object, level: int = 0) -> int:
-    if level > MAX_DEPTH:
-        return level
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return max((_depth(item, level + 1) for item in inner), default=level)

@@ -9,10 +9,11 @@ import attrs
 
 from latentkit.errors import Problem
 from latentkit.recipe._lines import Path
-from latentkit.recipe.converting import structure
+from latentkit.recipe.converting import recovered, structure
 from latentkit.recipe.quantities import Formula, Quantity, Timed, read_quantity
 from latentkit.recipe.schema import UseSpec
 from latentkit.recipe.source import Source
+from latentkit.recipe.writing import brief
 
 T = TypeVar("T")
 U = TypeVar("U", bound=UseSpec)
@@ -43,20 +44,21 @@ class TableReader:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str):
-            self.problem(path, f"expected an expression in quotes, found {value!r}")
+            self.problem(path, f"expected an expression in quotes, found {brief(value)}")
             return None
         return value
 
-    def use(self, value: object, kind: type[U], path: Path) -> U | None:
+    def use(self, value: object, kind: type[U], path: Path, recover: bool = False) -> U | None:
         """A table with ``use``: known keys make the spec, all others are the component's options."""
         table = self.as_table(value, path)
         if table is None:
             return None
         if not isinstance(table.get("use"), str):
-            self.problem(path, "needs use = the name of a component", "see `latentkit list`")
+            found = f", found use = {brief(table['use'])}" if "use" in table else ""
+            self.problem(path, f"needs use = the name of a component{found}", "see `latentkit list`")
             return None
         names = {field.name for field in attrs.fields(kind)} - {"options"}
-        spec = self.build({key: item for key, item in table.items() if key in names}, kind, path)
+        spec = self.build({key: item for key, item in table.items() if key in names}, kind, path, recover)
         options = {key: item for key, item in table.items() if key not in names}
         return attrs.evolve(spec, options=options) if spec else None
 
@@ -76,17 +78,17 @@ class TableReader:
         """The value, if it is a table."""
         if isinstance(value, dict):
             return value
-        self.problem(path, f"expected a table, found {value!r}")
+        self.problem(path, f"expected a table, found {brief(value)}")
         return None
 
-    def build(self, table: object, kind: type[T], path: Path) -> T | None:
-        """An attrs class from a table."""
+    def build(self, table: object, kind: type[T], path: Path, recover: bool = False) -> T | None:
+        """An attrs class from a table; with ``recover``, where keys are at fault, one without these keys."""
         checked = self.as_table(table, path)
         if checked is None:
             return None
         value, problems = structure(checked, kind, self.source.where, path)
         self.problems += problems
-        return value
+        return recovered(checked, kind) if value is None and recover else value
 
     def problem(self, path: Path, fact: str, hint: str = "") -> None:
         """Remember a problem at a key."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.machinery
 import importlib.util
+import re
 import tomllib
 from collections import abc
 from pathlib import Path
@@ -15,8 +17,9 @@ from latentkit.hooks import hookimpl
 
 KINDS = (
     "mapping", "generator", "encoder", "discriminator", "function", "loss", "regularizer", "prior", "data",
-    "optimizer", "initializer", "constraint", "metric", "direction",
+    "optimizer", "initializer", "constraint", "metric", "observer", "direction",
 )  # fmt: skip
+_TARGET = re.compile(r"\w+(\.\w+)*:\w+")
 
 
 @attrs.frozen
@@ -45,6 +48,7 @@ class Catalogue:
     module: str = ""
     entries: tuple[Entry, ...] = ()
     recipe_notes: dict[str, str] = attrs.field(factory=dict, eq=False)
+    converters: dict[str, object] = attrs.field(factory=dict, eq=False)
 
     @hookimpl
     def latentkit_components(self) -> abc.Mapping[str, object]:
@@ -60,6 +64,11 @@ class Catalogue:
         if folder is None:
             raise RegistryError(f"plugin '{self.name}': its module '{self.module}' is not installed")
         return {name: folder.parent / "recipes" / f"{name}.toml" for name in self.recipe_notes}
+
+    @hookimpl
+    def latentkit_converters(self) -> abc.Mapping[str, object]:
+        """The converters of foreign checkpoints, by name."""
+        return self.converters
 
 
 def read_catalogue(path: Path) -> list[Catalogue]:
@@ -84,11 +93,24 @@ def _catalogue(path: Path, name: str, table: object) -> Catalogue:
             continue
         if key == "recipes":
             continue
-        if key not in KINDS or not isinstance(value, dict):
+        if (key not in KINDS and key != "converters") or not isinstance(value, dict):
             raise RegistryError(f"{path.name}, [{name}]: unknown kind '{key}'; known: {', '.join(KINDS)}")
-        entries += [Entry(f"{name}.{bare}", key, target) for bare, target in value.items()]
+        for bare, target in value.items():
+            if not is_target(target):
+                expected = 'expected "module:attribute"'
+                raise RegistryError(f"{path.name}, [{name}.{key}] {bare}: {expected}, found {target!r}")
+        entries += [Entry(f"{name}.{bare}", key, target) for bare, target in value.items() if key in KINDS]
     plain = {key: str(table.get(key, "")) for key in ("title", "paper", "module")}
-    return Catalogue(name=name, entries=tuple(entries), recipe_notes=dict(table.get("recipes", {})), **plain)
+    notes = table.get("recipes", {})
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise RegistryError(f"{path.name}, [{name}.recipes]: expected one line on each recipe, found {notes!r}")
+    converters = table.get("converters", {})
+    return Catalogue(name=name, entries=tuple(entries), recipe_notes=notes, converters=converters, **plain)
+
+
+def is_target(value: object) -> bool:
+    """Whether it is of the form ``"module:attribute"``."""
+    return isinstance(value, str) and _TARGET.fullmatch(value) is not None
 
 
 def shipped_catalogue() -> Path:
@@ -98,18 +120,27 @@ def shipped_catalogue() -> Path:
 
 
 def module_path(module: str) -> Path | None:
-    """The file of a module, found without importing the module itself (its parents are)."""
+    """The file of a module, found without importing it or the packages that it is in."""
+    first, *others = module.split(".")
+    full = first
     try:
-        spec = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(first)
+        for name in others:
+            full = f"{full}.{name}"
+            folders = spec.submodule_search_locations if spec else None
+            spec = importlib.machinery.PathFinder.find_spec(full, folders) if folders else None
     except (ImportError, ValueError):
         return None
-    return Path(spec.origin) if spec and spec.origin else None
+    return Path(spec.origin) if spec and spec.has_location and spec.origin else None
 
 
 def _docstrings(module: str, cache: dict[str, dict[str, str]] = {}) -> dict[str, str]:  # noqa: B006 - a cache
     if module not in cache:
         path = module_path(module)
-        tree = ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
+        except (OSError, SyntaxError, ValueError):  # told once the component is used
+            tree = ast.Module([], [])
         named = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
         cache[module] = {node.name: _first_line(ast.get_docstring(node)) for node in named}
     return cache[module]

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
 from collections import abc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import pluggy
 
 import latentkit.hooks
 from latentkit.errors import RegistryError, nearest
-from latentkit.registry.catalogue import Catalogue, Entry, module_path, read_catalogue, shipped_catalogue
+from latentkit.registry import packages
+from latentkit.registry.asking import asked, register
+from latentkit.registry.catalogue import Catalogue, Entry, read_catalogue, shipped_catalogue
+from latentkit.registry.converters import find_converter, made, read_converters
+from latentkit.registry.quarantine import PluginInfo, Taken, first_line, guarded, raised_in
 
-GROUP = "latentkit"
-
-
-@attrs.frozen
-class PluginInfo:
-    """What ``latentkit plugins`` tells of one plugin."""
-
-    name: str
-    title: str
-    paper: str
-    origin: str
-    version: str
-    fault: str = ""
-    """Why it is in quarantine; empty when it is well."""
+if TYPE_CHECKING:
+    from latentkit.interfaces import Converter
 
 
 class Registry:
@@ -50,13 +44,15 @@ class Registry:
         self.entries: dict[str, Entry] = {}
         self.recipes: dict[str, Path] = {}
         self.recipe_owner: dict[str, str] = {}
+        self.converters: dict[str, Entry] = {}
         self.modules: dict[str, str] = {}
         self.notes: dict[str, str] = {}
+        self._distributions: set[str] = set()
         version = _own_version()
         for catalogue in catalogues:
             self.add(catalogue.name, catalogue, "built in", version)
-        for name, module, origin, its_version in entry_points:
-            self._add_package(name, module, origin, its_version)
+        for name, module, distribution, its_version in entry_points:
+            self._add_package(name, module, distribution, its_version)
 
     def find(self, name: str, kinds: abc.Collection[str] = ()) -> Entry:
         """The entry of a component; a name without a dot means ``core.NAME``.
@@ -79,21 +75,28 @@ class Registry:
             RegistryError: unknown, of another kind, or it cannot be imported.
         """
         entry = self.find(name, kinds)
-        target = entry.target
+        target, owner = entry.target, entry.name.partition(".")[0]
         if isinstance(target, str):
             module, _, attribute = target.partition(":")
-            try:
+            with self._blaming(owner, f"'{entry.name}' of plugin '{owner}' cannot be imported: "), guarded():
                 target = getattr(importlib.import_module(module), attribute)
-            except Exception as error:
-                owner = entry.name.partition(".")[0]
-                raise RegistryError(f"'{entry.name}' of plugin '{owner}' cannot be imported: {_said(error)}") from error
-        part_type = getattr(target, "part_type", target)
-        if not isinstance(part_type, type):
-            raise RegistryError(f"'{entry.name}' is not a component: {target!r}")
-        kind = getattr(part_type, "kind", None)
+        with self._blaming(owner):
+            part_type = packages.component_type(entry.name, target)
+        kind = part_type.kind
         if kinds and kind not in kinds:
             raise RegistryError(f"'{entry.name}' is a {kind}; expected a {' or '.join(kinds)}")
         return part_type
+
+    def converter(self, name: str) -> Converter:
+        """Import a converter of foreign checkpoints.
+
+        Raises:
+            RegistryError: unknown, it cannot be imported, or it is none.
+        """
+        entry = find_converter(name, self.converters)
+        owner = entry.name.partition(".")[0]
+        with self._blaming(owner, f"converter '{name}' of plugin '{owner}' cannot be used: "), guarded():
+            return made(entry)
 
     def of_kind(self, kind: str | None = None) -> list[Entry]:
         """All entries, or those of a kind, by name."""
@@ -101,12 +104,16 @@ class Registry:
         return sorted(chosen, key=lambda entry: entry.name)
 
     def activate(self, names: abc.Iterable[str]) -> None:
-        """Import the modules of the plugins that own these components, so that their lifecycle hooks run."""
-        for owner in {(name if "." in name else f"core.{name}").partition(".")[0] for name in names}:
-            module = self.modules.pop(owner, "")
+        """Import the modules of the plugins that own these components, so that their lifecycle hooks run.
+
+        Raises:
+            RegistryError: one cannot be imported, or implements a hook that does not exist.
+        """
+        for owner in sorted({(name if "." in name else f"core.{name}").partition(".")[0] for name in names}):
+            module = self.modules.get(owner, "")
             if module and not self.manager.has_plugin(module):
-                self.manager.register(importlib.import_module(module), module)
-        self.manager.check_pending()
+                with self._blaming(owner, f"plugin '{owner}' cannot take part in a run: "), guarded():
+                    register(self.manager, importlib.import_module(module), module)
 
     def add(self, name: str, plugin: object, origin: str, version: str) -> None:
         """Take a plugin object that implements the hooks; one that fails is put in quarantine.
@@ -117,74 +124,82 @@ class Registry:
             origin: where it comes from, for messages.
             version: of the package.
         """
-        title, paper = getattr(plugin, "title", ""), getattr(plugin, "paper", "")
+        title, paper = (str(getattr(plugin, key, "")) for key in ("title", "paper"))
+        info = PluginInfo(name, title, paper, origin, version, "", self._known([origin]))
         try:
-            self.manager.register(plugin, f"catalogue of {name}")
-            self.manager.check_pending()  # a misspelt hook would never be called
-            hooks = self.manager.subset_hook_caller(
-                "latentkit_components", [other for other in self.manager.get_plugins() if other is not plugin]
-            )
-            self._take(name, hooks(), plugin)
-            self.modules[name] = getattr(plugin, "module", "")
-            self.notes.update(getattr(plugin, "recipe_notes", {}))
-            self.plugins[name] = PluginInfo(name, title, paper, origin, version)
-        except Exception as error:
-            if self.manager.is_registered(plugin):
-                self.manager.unregister(plugin)
-            self.plugins[name] = PluginInfo(name, title, paper, origin, version, _said(error))
+            with guarded():
+                register(self.manager, plugin, f"catalogue of {name}")
+                try:
+                    self._take(name, plugin)
+                except BaseException:
+                    self.manager.unregister(plugin)
+                    raise
+        except RegistryError as error:
+            self._put_aside(name, info, error)
+            return
+        self.plugins[name] = info
+        if isinstance(plugin, Catalogue):
+            self.modules[name] = plugin.module
+            self.notes.update(plugin.recipe_notes)
 
-    def _take(self, name: str, components: abc.Sequence[abc.Mapping[str, object]], plugin: object) -> None:
-        fresh: dict[str, Entry] = {}
-        for bare, target in (item for answer in components for item in answer.items()):
-            full = f"{name}.{bare}"
-            part_type = getattr(target, "part_type", target)
-            entry = target if isinstance(target, Entry) else Entry(full, getattr(part_type, "kind", None), target)
-            if full in self.entries:
-                raise RegistryError(f"'{full}' is taken by plugin '{self.entries[full].name.partition('.')[0]}'")
-            fresh[full] = entry
-        recipes: dict[str, Path] = {}
-        others = [other for other in self.manager.get_plugins() if other is not plugin]
-        for answer in self.manager.subset_hook_caller("latentkit_recipes", others)():
-            for recipe, path in answer.items():
-                if recipe in self.recipes:
-                    raise RegistryError(f"recipe '{recipe}' is taken by plugin '{self.recipe_owner[recipe]}'")
-                recipes[recipe] = path
+    def _take(self, name: str, plugin: object) -> None:
+        fresh = packages.read_components(name, asked(self.manager, "latentkit_components", plugin))
+        recipes = packages.read_recipes(asked(self.manager, "latentkit_recipes", plugin))
+        for recipe in recipes:
+            if recipe in self.recipes:
+                raise Taken(f"recipe '{recipe}'", self.plugins[self.recipe_owner[recipe]])
+        converters = read_converters(name, asked(self.manager, "latentkit_converters", plugin))
+        for bare in converters:
+            if bare in self.converters:
+                raise Taken(f"converter '{bare}'", self.plugins[self.converters[bare].name.partition(".")[0]])
         self.entries.update(fresh)
         self.recipes.update(recipes)
+        self.converters.update(converters)
         self.recipe_owner.update(dict.fromkeys(recipes, name))
 
-    def _add_package(self, name: str, module: str, origin: str, version: str) -> None:
+    def _add_package(self, name: str, module: str, distribution: str, version: str) -> None:
+        self._distributions |= {distribution} - {packages.UNKNOWN}
+        info = PluginInfo(name, "", "", distribution, version)
         if name in self.plugins:
-            fault = f"the name '{name}' is taken by {self.plugins[name].origin}"
-            self.plugins[f"{name} ({origin})"] = PluginInfo(name, "", "", origin, version, fault)
+            self._put_aside(f"{name} ({distribution})", info, Taken("its name", self.plugins[name]))
             return
-        path = module_path(module)
-        catalogue = path.parent / "registry.toml" if path else None
         try:
-            if catalogue is not None and catalogue.is_file():
-                found = {item.name: item for item in read_catalogue(catalogue)}
-                if name not in found:
-                    raise RegistryError(f"its registry.toml has no table [{name}]")
-                plugin: object = attrs.evolve(found[name], module=module)
-            else:
-                plugin = importlib.import_module(module)
-        except Exception as error:
-            self.plugins[name] = PluginInfo(name, "", "", origin, version, _said(error))
+            with guarded():
+                plugin = packages.read_package(name, module)
+        except RegistryError as error:
+            self._put_aside(name, info, error)
             return
-        self.add(name, plugin, origin, version)
+        self.add(name, plugin, distribution, version)
+
+    def _put_aside(self, key: str, info: PluginInfo, error: RegistryError) -> None:
+        fault = "\n".join(filter(None, [str(error), raised_in(error.__cause__)]))
+        rivals = [error.owner.origin] if isinstance(error, Taken) else []
+        self.plugins[key] = attrs.evolve(info, fault=fault, distributions=self._known([info.origin, *rivals]))
+
+    def _known(self, origins: abc.Sequence[str]) -> tuple[str, ...]:
+        return tuple(origin for origin in dict.fromkeys(origins) if origin in self._distributions)
+
+    @contextlib.contextmanager
+    def _blaming(self, owner: str, what: str = "") -> abc.Iterator[None]:
+        """A plugin that was well until it was used: where it failed, whose it is, how to remove it."""
+        try:
+            yield
+        except RegistryError as error:
+            info = self.plugins[owner]
+            whose = f"({info.package}; {info.remedy})" if info.remedy else ""
+            said = [f"{what}{first_line(str(error))}", raised_in(error.__cause__), whose]
+            raise RegistryError(" ".join(filter(None, said))) from error
 
     def _unknown(self, full: str, kinds: abc.Collection[str]) -> str:
         owner = full.partition(".")[0]
         info = self.plugins.get(owner)
         if info is not None and info.fault:
-            return f"plugin '{owner}' is broken, so '{full}' is not available: {info.fault}"
+            why = "; ".join(filter(None, [info.reason, info.remedy]))
+            return f"plugin '{owner}' is broken, so '{full}' is not available: {why}"
         names = [entry.name for entry in self.entries.values() if not kinds or entry.kind in kinds]
-        hint = nearest(full, names) or "see `latentkit list`"
-        return f"no {' or '.join(kinds) or 'component'} is called '{full}'; {hint}"
-
-
-def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, RegistryError) else f"{type(error).__name__}: {error}"
+        missing = "" if info else f": no plugin '{owner}' is installed"
+        hint = nearest(full, names) or f"see `latentkit {'list' if info else 'plugins'}`"
+        return f"no {' or '.join(kinds) or 'component'} is called '{full}'{missing}; {hint}"
 
 
 def _own_version() -> str:
@@ -194,13 +209,7 @@ def _own_version() -> str:
         return "source"
 
 
-def _entry_points() -> abc.Iterator[tuple[str, str, str, str]]:
-    for point in importlib.metadata.entry_points(group=GROUP):
-        dist = point.dist
-        yield point.name, point.module, dist.name if dist else "?", dist.version if dist else "?"
-
-
 @functools.cache
 def default_registry() -> Registry:
     """The registry of what is installed here."""
-    return Registry(read_catalogue(shipped_catalogue()), _entry_points())
+    return Registry(read_catalogue(shipped_catalogue()), packages.entry_points())

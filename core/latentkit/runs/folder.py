@@ -12,7 +12,7 @@ import attrs
 from latentkit.errors import RunError
 from latentkit.recipe.writing import to_toml
 from latentkit.runs.checkpoint import STATE, TENSORS
-from latentkit.runs.files import write_atomically
+from latentkit.runs.files import remove_leftovers, write_atomically
 
 RECIPE, MODEL, METRICS, CARD = "recipe.toml", "model.safetensors", "metrics.jsonl", "card.md"
 
@@ -50,6 +50,8 @@ class Folder:
         Raises:
             RunError: it exists and is not empty, or cannot be made.
         """
+        if self.path.is_dir():
+            remove_leftovers(self.path)  # of a run that was killed before it had written anything
         if self.path.is_dir() and any(self.path.iterdir()):
             raise RunError(
                 f"{self.path}: the folder is not empty; continue the run in it with --resume, or choose another --out"

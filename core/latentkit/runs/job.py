@@ -81,7 +81,7 @@ class Job:
         """Everything that can fail before a file is written."""
         settings.torch_device()
         wiring = assemble(source, registry)
-        report = prove(wiring, registry)
+        report = prove(wiring, registry, thorough=True)
         report.raise_for_problems()
         for warning in (*report.warnings, *report.not_seen):
             say(warning)

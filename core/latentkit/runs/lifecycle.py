@@ -28,6 +28,8 @@ def check_observers(manager: pluggy.PluginManager, observers: abc.Sequence[objec
     for observer in observers:
         if inspect.isclass(observer):
             raise RegistryError(f"observer {observer.__name__}: is a class; pass an object, {observer.__name__}()")
+        if type(observer).__hash__ is None:
+            raise RegistryError(f"observer '{_name(observer)}': is compared by value; declare its class with eq=False")
         for name in dir(observer):
             if name.startswith(PREFIX) and name not in known:
                 hint = nearest(name, known) or f"known: {', '.join(known)}"

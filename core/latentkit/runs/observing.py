@@ -20,6 +20,7 @@ from latentkit.model import Model
 from latentkit.runs.files import append_line
 from latentkit.runs.folder import Folder
 from latentkit.runs.loading import model_of
+from latentkit.wiring.graph import ancestors
 
 SAMPLES, RECONSTRUCTIONS = 64, 16
 
@@ -75,7 +76,7 @@ class Pictures:
 def write_pictures(model: Model, folder: Folder, images: Tensor | None) -> list[Path]:
     """Write a grid of samples and pairs of originals and reconstructions; returns the files."""
     written = []
-    if "sample" in model.wiring.inference and not _needs_data(model, "sample"):
+    if can_sample(model):
         path = folder.picture("samples", model.step)
         image = pictures.grid(as_array(model.sample(SAMPLES, seed=0)), value_range(model))
         pictures.save_png(image, path)
@@ -89,10 +90,10 @@ def write_pictures(model: Model, folder: Folder, images: Tensor | None) -> list[
     return written
 
 
-def _needs_data(model: Model, role: str) -> bool:
-    from latentkit.wiring.graph import ancestors
-
-    return any(node.is_source("data") for node in ancestors([model.wiring.inference[role]]))
+def can_sample(model: Model) -> bool:
+    """Whether the model makes images from draws alone."""
+    role = model.wiring.inference.get("sample")
+    return role is not None and not any(node.is_source("data") for node in ancestors([role]))
 
 
 def as_array(images: Tensor) -> np.ndarray:

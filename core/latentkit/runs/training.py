@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from latentkit._building import RecipeLike, source_of
-from latentkit.errors import RecipeError, RunError
+from latentkit.errors import LatentkitError, RecipeError, RunError
 from latentkit.recipe.merging import Tree, merge
 from latentkit.recipe.source import Source
 from latentkit.registry.manager import Registry, default_registry
@@ -50,7 +50,7 @@ def train(
         device: ``cpu``, ``cuda``, ...; ``cpu`` by default.
         precision: ``float32`` (default), ``medium``, ``bfloat16`` or ``float64``.
         channels_last: keep images and convolutions in channels-last layout.
-        observers: objects with lifecycle hooks, for this run.
+        observers: objects with lifecycle hooks for this run, or names of observers (``tensorboard``).
         registry: where components are found.
         say: told in one sentence what happens that a user should know.
 
@@ -62,6 +62,7 @@ def train(
         Interrupted: a signal asked to stop (a ``KeyboardInterrupt``); the last step is saved.
     """
     registry, say = registry or default_registry(), say or (lambda _: None)
+    observers = [_observer(item, registry) for item in observers]
     check_observers(registry.manager, observers)
     if resume:
         own = _own_recipe(out, registry, say)
@@ -147,6 +148,18 @@ def _own_recipe(out: str | Path | None, registry: Registry, say: Say) -> Path:
 
 def _no_run(folder: Folder) -> RunError:
     return RunError(f"{folder.path}: no run to resume here (it has no recipe.toml and no checkpoint)")
+
+
+def _observer(item: object, registry: Registry) -> object:
+    if not isinstance(item, str):
+        return item
+    kind = registry.load(item, ("observer",))
+    try:
+        return kind()
+    except LatentkitError:
+        raise
+    except Exception as error:
+        raise RunError(f"observer '{item}' cannot start: {type(error).__name__}: {error}") from None
 
 
 def _steps(tables: Tree) -> int | None:

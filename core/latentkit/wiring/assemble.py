@@ -7,14 +7,16 @@ from collections import abc
 import attrs
 
 from latentkit.errors import Problem, RecipeError, nearest
-from latentkit.interfaces import Prior
+from latentkit.interfaces import DataSource, Prior
 from latentkit.recipe.quantities import Formula
-from latentkit.recipe.reading import structured
+from latentkit.recipe.reading import read_recipe
 from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
+from latentkit.recipe.writing import brief
 from latentkit.registry.manager import Registry
 from latentkit.wiring.batching import uneven_chunks
 from latentkit.wiring.components import Components
+from latentkit.wiring.declared import declared, words
 from latentkit.wiring.graph import Graph, Node, ancestors
 from latentkit.wiring.names import Names, Scope
 from latentkit.wiring.phases import PhaseReader
@@ -28,11 +30,15 @@ def assemble(source: Source, registry: Registry) -> Wiring:
     Raises:
         RecipeError: with all the problems that were found.
     """
-    recipe = structured(source)
+    recipe, faults = read_recipe(source)
     components = Components(registry, source)
     parts, priors, data = components.parts(recipe), components.priors(recipe), components.data(recipe)
-    names = Names(recipe, source, parts)
+    components.shaping(recipe)
+    names = Names(recipe, source, parts, _faulty(recipe, source, priors, data))
     graph = Graph()
+    if not source.tables.get("phase"):
+        hint = 'a phase is a table [phase.NAME] with train = ["a part", ...] and loss.NAME = an expression'
+        names.problem(("phase",), "the recipe has no phase: nothing would be trained", hint)
     phases = PhaseReader(recipe, names, graph, components).phases()
     scope = Scope(graph, names)
     likes = {name: scope.expression(spec.like, ("draw", name, "like"))
@@ -44,18 +50,18 @@ def assemble(source: Source, registry: Registry) -> Wiring:
     needed_names = frozenset(names.used)
     # Flow values that nothing needs are read all the same, so that their faults are found.
     flow = [node for name in recipe.flow if (node := scope.expression(name, ("flow", name)))]
-    _raise_for([*components.problems, *names.problems])
+    whole = not (faults or components.problems or names.problems)
     roots = [*phase_nodes(phases), *inference.values(), *monitor.values()]
-    unused = set(parts) - parts_called(ancestors(roots))
+    unused = set(parts) - (parts_called(ancestors(roots)) if whole else words(source.tables))
     for name in sorted(unused):
         hint = "call it in [flow], a loss or [inference], or remove it"
         names.problem(("parts", name), f"no expression uses the part '{name}'", hint)
     sizer = Sizer(recipe, source, parts, priors, data, {name: node for name, node in likes.items() if node})
-    sizer.infer(graph, phases, [*roots, *sizer.likes.values(), *flow], _code_pairs(inference, code), unused)
-    for node, fact in uneven_chunks(() if sizer.problems else graph.nodes, recipe.train.batch):
+    sizer.infer(graph, phases, [*roots, *sizer.likes.values(), *flow], _code_pairs(inference, code), unused, whole)
+    for node, fact in uneven_chunks(graph.nodes if whole and not sizer.problems else (), recipe.train.batch):
         path, text = graph.origin[node]
-        names.problem(path, f'"{text}": {fact}', "choose another train.batch")
-    _raise_for([*names.problems, *sizer.problems])
+        names.problem(path, f"{brief(text)}: {fact}", "choose another train.batch")
+    _raise_for([*faults, *components.problems, *names.problems, *sizer.problems])
     return Wiring(
         recipe=recipe, source=source, graph=graph, parts=sizer.sized_parts(), draws=sizer.draws(), data=data,
         data_spaces=sizer.data_spaces, states=sizer.states(), phases=tuple(phases), inference=inference, code=code,
@@ -64,10 +70,27 @@ def assemble(source: Source, registry: Registry) -> Wiring:
     )  # fmt: skip
 
 
+def _faulty(
+    recipe: Recipe, source: Source, priors: abc.Mapping[str, Prior], data: abc.Mapping[str, DataSource]
+) -> set[str]:
+    """Values from outside that the recipe declares, and of which something is wrong."""
+    given = [value for name, spec in recipe.data.items() if name in data for value in spec.gives]
+    sound = {"data": given, "draw": priors, "scalars": recipe.scalars, "state": recipe.state}
+    return {name for table, names in declared(source).items() for name in names if name not in sound.get(table, names)}
+
+
 def _raise_for(problems: abc.Iterable[Problem]) -> None:
+    """Raise what was found, file by file in the order of their lines."""
     found = list(dict.fromkeys(problems))
+    files = list(dict.fromkeys(_place(problem)[0] for problem in found))
     if found:
-        raise RecipeError(found)
+        raise RecipeError(sorted(found, key=lambda item: (files.index(_place(item)[0]), _place(item)[1])))
+
+
+def _place(problem: Problem) -> tuple[str, int]:
+    file, _, line = problem.where.partition(", ")[0], *problem.where.partition(", line ")[1:]
+    number = line.partition(",")[0]
+    return file, int(number) if number.isdecimal() else 0
 
 
 def _expressions(table: abc.Mapping[str, str], scope: Scope, key: str) -> dict[str, Node]:
@@ -119,8 +142,9 @@ def _check_numbers(recipe: Recipe, names: Names, priors: abc.Mapping[str, Prior]
             names.problem(("state", name, "every"), f"must be at least 1, found {state.every}")
     for name, average in recipe.average.items():
         for part in average.parts:
-            if part not in recipe.parts:
-                hint = nearest(part, recipe.parts)
+            if not names.is_part(part):
+                known = names.declared["parts"]
+                hint = nearest(part, known) or f"parts of this recipe: {', '.join(known) or 'none'}"
                 names.problem(("average", name, "parts"), f"no part is called '{part}'", hint)
     owners: dict[str, str] = {}
     for name, average in recipe.average.items():

@@ -8,25 +8,38 @@ from collections import abc
 
 from latentkit.errors import Problem, RecipeError, nearest
 from latentkit.interfaces import Part
-from latentkit.recipe.expressions import OPERATIONS, Tree, parse
+from latentkit.recipe.expressions import OPERATIONS, ExpressionError, Tree, parse
 from latentkit.recipe.quantities import Formula, Quantity
 from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
+from latentkit.recipe.writing import brief
+from latentkit.wiring.declared import declared
 from latentkit.wiring.graph import Graph, Node, ancestors, differentiable_ancestors
 
 Path = tuple[str, ...]
+_TOO_DEEP = "depends on values that depend on values, and so on, too many times over"
 
 
 class Names:
     """What each name of the recipe is. One space for all of them; a clash is a problem."""
 
-    def __init__(self, recipe: Recipe, source: Source, parts: abc.Mapping[str, Part]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Source,
+        parts: abc.Mapping[str, Part],
+        faulty: abc.Collection[str] = (),
+    ) -> None:
         self.recipe, self.source, self.parts = recipe, source, parts
+        self.faulty = faulty
+        """Values from outside that have problems of their own; what depends on them is left alone."""
         self.problems: list[Problem] = []
         self.kinds: dict[str, str] = {}
         self.trees: dict[str, Tree] = {}
         self.used: set[str] = set()
-        for table, names in self._tables().items():
+        self.circles: set[frozenset[str]] = set()
+        self.declared = declared(source)
+        for table, names in self.declared.items():
             for name in names:
                 self._declare(name, table)
         for name, text in recipe.flow.items():
@@ -34,13 +47,9 @@ class Names:
             if tree is not None:
                 self.trees[name] = tree
 
-    def _tables(self) -> dict[str, list[str]]:
-        recipe = self.recipe
-        return {
-            "data": [name for spec in recipe.data.values() for name in spec.gives],
-            "draw": list(recipe.draw), "scalars": list(recipe.scalars), "state": list(recipe.state),
-            "parts": list(recipe.parts), "flow": list(recipe.flow),
-        }  # fmt: skip
+    def is_part(self, name: str) -> bool:
+        """Whether ``[parts]`` has the name, with or without problems."""
+        return name in self.declared["parts"]
 
     def _declare(self, name: str, table: str) -> None:
         path = (table, name)
@@ -50,15 +59,16 @@ class Names:
         elif name in OPERATIONS:
             self.problem(path, f"'{name}' is an operation of the language", "choose another name")
         elif name in self.kinds:
-            self.problem(path, f"'{name}' is already a name in [{self.kinds[name]}]", "names live in one space")
+            hint = "rename one of them: all names live in one space"
+            self.problem(path, f"'{name}' is already a name in [{self.kinds[name]}]", hint)
         self.kinds.setdefault(name, table)
 
     def parse(self, text: str, path: Path) -> Tree | None:
         """Parse an expression; a fault becomes a problem."""
         try:
             return parse(text)
-        except ValueError as error:
-            self.problem(path, f'"{text[:80]}": {error}')
+        except ExpressionError as error:
+            self.problem(path, f"{brief(text)}: {error}", error.hint)
             return None
 
     def problem(self, path: Path, fact: str, hint: str = "") -> None:
@@ -91,10 +101,12 @@ class Scope:
         """The node of a part's weights, from its bare name."""
         name = text.strip()
         if self.names.kinds.get(name) != "parts":
-            fact = f'"{text}": expected the name of a part, whose weights the loss reads'
-            self.names.problem(path, fact, nearest(name, self.names.parts))
+            fact = f"{brief(text)}: expected the name of a part, whose weights the loss reads"
+            self.names.problem(path, fact, nearest(name, self.names.declared["parts"]))
             return None
         self.names.used.add(name)
+        if name not in self.names.parts:
+            return None
         return self.graph.node("weights", (), name, (path, text))
 
     def _node(self, tree: Tree, origin: tuple[Path, str]) -> Node | None:
@@ -104,6 +116,11 @@ class Scope:
             return self.graph.node("number", (), tree.value, origin)
         if tree.op == "call":
             return self._call(tree, origin)
+        if tree.op == "field" and tree.args[0].op == "name" and self.names.is_part(str(tree.args[0].value)):
+            part = str(tree.args[0].value)
+            fact = f"{brief(origin[1])}: '{part}' is a part, whose '{tree.value}' is no value"
+            self.names.problem(origin[0], fact, f"call it, as in {part}(...)")
+            return None
         args = [self._node(arg, origin) for arg in tree.args]
         good = [arg for arg in args if arg is not None]
         if len(good) < len(args):
@@ -118,7 +135,7 @@ class Scope:
             return self.graph.node("grad", (y, x), None, origin)
         cut = x in ancestors([y])
         why = "a detach() or sign() cuts the way" if cut else "y does not depend on x"
-        self.names.problem(origin[0], f'"{origin[1]}": grad(y, x) is 0: {why}')
+        self.names.problem(origin[0], f"{brief(origin[1])}: grad(y, x) is 0: {why}")
         return None
 
     def _call(self, tree: Tree, origin: tuple[Path, str]) -> Node | None:
@@ -129,8 +146,11 @@ class Scope:
         kind = self.names.kinds.get(name)
         if kind != "parts":
             fact = f"'{name}' is a value, not a part" if kind else f"no part is called '{name}'"
-            hint = nearest(name, [*self.names.parts, *OPERATIONS])
-            self.names.problem(path, f'"{text}": {fact}', hint)
+            hint = nearest(name, [*self.names.declared["parts"], *OPERATIONS])
+            if not hint:
+                known = ", ".join(self.names.declared["parts"]) or "none"
+                hint = f"parts of this recipe: {known}; operations: {', '.join(OPERATIONS)}"
+            self.names.problem(path, f"{brief(text)}: {fact}", hint)
             return None
         self.names.used.add(name)
         part = self.names.parts.get(name)
@@ -138,7 +158,7 @@ class Scope:
             return None
         if entry and entry not in part.entries:
             known = ", ".join(part.entries) or "none"
-            fact = f"\"{text}\": {name} ({type(part).__name__.lstrip('_')}) has no entry '{entry}'; it has: {known}"
+            fact = f"{brief(text)}: {name} ({type(part).__name__.lstrip('_')}) has no entry '{entry}'; it has: {known}"
             self.names.problem(path, fact, nearest(entry, part.entries))
             return None
         good = [arg for arg in args if arg is not None]
@@ -152,9 +172,15 @@ class Scope:
         kind = names.kinds.get(name)
         names.used.add(name)
         if kind is None or kind == "parts":
-            what = "is a part: call it, as in " + f"{name}(...)" if kind else "is no value of this recipe"
-            known = [known for known, table in names.kinds.items() if table != "parts"]
-            names.problem(path, f"\"{text}\": '{name}' {what}", nearest(name, known))
+            what = "is no value of this recipe"
+            hint = nearest(name, [known for known, table in names.kinds.items() if table != "parts"])
+            if kind or name in OPERATIONS:
+                what = f"is {'a part' if kind else 'an operation'}: call it, as in {name}(...)"
+            elif not hint:
+                hint = "values are what [data] gives, and the names in [draw], [scalars], [state] and [flow]"
+            names.problem(path, f"{brief(text)}: '{name}' {what}", hint)
+            return None
+        if name in names.faulty:
             return None
         if name in self.kept:
             return self.graph.node("source", (), ("kept", name), origin)
@@ -166,8 +192,11 @@ class Scope:
 
     def _flow(self, name: str) -> Node | None:
         if name in self.open:
-            circle = " -> ".join([*self.open[self.open.index(name) :], name])
-            self.names.problem(("flow", name), f"is defined in a circle: {circle}")
+            circle = self.open[self.open.index(name) :]
+            if frozenset(circle) not in self.names.circles:
+                self.names.circles.add(frozenset(circle))
+                fact = f"is defined in a circle: {' -> '.join([*circle, name])}"
+                self.names.problem(("flow", name), fact, "define one of them without the others")
             return None
         tree = self.names.trees.get(name)
         if tree is None:
@@ -176,6 +205,6 @@ class Scope:
         try:
             return self._node(tree, (("flow", name), self.names.recipe.flow[name]))
         except RecursionError:
-            raise RecipeError([Problem(self.names.source.name, "the flow is nested too deeply")]) from None
+            raise RecipeError([Problem(self.names.source.where(("flow", name)), _TOO_DEEP)]) from None
         finally:
             self.open.pop()

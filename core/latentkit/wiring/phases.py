@@ -9,12 +9,15 @@ from latentkit.interfaces import Part
 from latentkit.ports import parse_ports
 from latentkit.recipe.quantities import Quantity, Ramp, Stairs, Timed, read_quantity
 from latentkit.recipe.schema import PhaseSpec, Recipe, TermSpec, UseSpec
+from latentkit.recipe.writing import brief
 from latentkit.spaces import Space
 from latentkit.wiring.components import Components
 from latentkit.wiring.graph import Graph, Node
 from latentkit.wiring.names import Names, Path, Scope
 from latentkit.wiring.wiring import Phase, Term
 
+MOST_REPEATS = 1000
+"""Of a phase in one step. More would be a step that does not end."""
 _LOSSES = ("loss", "regularizer", "function")
 
 
@@ -37,13 +40,12 @@ class PhaseReader:
     def _phase(self, name: str, spec: PhaseSpec, scope: Scope) -> Phase:
         path = ("phase", name)
         for part in spec.train:
-            if part not in self.recipe.parts:
-                hint = nearest(part, self.recipe.parts)
-                self.names.problem((*path, "train"), f"no part is called '{part}'", hint)
-            elif self.recipe.parts[part].frozen:
-                self.names.problem((*path, "train"), f"'{part}' is frozen, so no phase can train it")
+            self._check_part(part, (*path, "train"))
+            if part in self.recipe.parts and self.recipe.parts[part].frozen:
+                hint = f"take it out of 'train', or write frozen = false in [parts] {part}"
+                self.names.problem((*path, "train"), f"'{part}' is frozen, so no phase can train it", hint)
             elif spec.train.count(part) > 1:
-                self.names.problem((*path, "train"), f"names '{part}' more than once")
+                self.names.problem((*path, "train"), f"names '{part}' more than once", "name it once")
             self.names.used.add(part)
         if spec.every < 1:
             self.names.problem((*path, "every"), f"must be at least 1, found {spec.every}")
@@ -57,12 +59,17 @@ class PhaseReader:
             self._rates(name, spec, scope), self._states(name, scope),
         )  # fmt: skip
 
+    def _check_part(self, part: str, path: Path) -> None:
+        if not self.names.is_part(part):
+            known = self.names.declared["parts"]
+            hint = nearest(part, known) or f"parts of this recipe: {', '.join(known) or 'none'}"
+            self.names.problem(path, f"no part is called '{part}'", hint)
+
     def _rates(self, name: str, spec: PhaseSpec, scope: Scope) -> dict[str, Node]:
         optimizer = spec.optimizer or self.recipe.optimizer
         base: Path = ("phase", name, "optimizer") if spec.optimizer else ("optimizer",)
         for part in optimizer.parts:
-            if part not in self.recipe.parts:
-                self.names.problem((*base, part), f"no part is called '{part}'", nearest(part, self.recipe.parts))
+            self._check_part(part, (*base, part))
         rates = {}
         for part in spec.train:
             own = part in optimizer.parts
@@ -74,10 +81,12 @@ class PhaseReader:
 
     def _states(self, name: str, scope: Scope) -> dict[str, Node]:
         found = {}
+        table = self.names.source.tables.get("phase")
+        known = list(table) if isinstance(table, dict) else []
         for key, spec in self.recipe.state.items():
             for phase in spec.after or ():
-                if phase not in self.recipe.phase:
-                    hint = nearest(phase, self.recipe.phase)
+                if phase not in known:
+                    hint = nearest(phase, known) or f"phases of this recipe: {', '.join(known)}"
                     self.names.problem(("state", key, "after"), f"no phase is called '{phase}'", hint)
             if spec.after is None or name in spec.after:
                 node = scope.expression(spec.next, ("state", key, "next"))
@@ -91,7 +100,7 @@ class PhaseReader:
             self.names.problem((*path, "every"), f"must be at least 1, found {spec.every}")
         weight = scope.quantity(spec.weight, (*path, "weight"))
         if spec.use is None:
-            node = scope.expression(str(spec.options.get("of", "")), path)
+            node = self._expression(spec.options["of"], path, scope) if "of" in spec.options else None
         else:
             node = self._applied(spec, path, scope)
         if node is None or weight is None:
@@ -116,7 +125,14 @@ class PhaseReader:
             inputs["gradient"] = of
         elif spec.wrt is not None:
             self.names.problem((*path, "wrt"), f"{spec.use} takes no gradient, so it has no 'wrt'")
-        part = self.components.configure(UseSpec(use=spec.use, options=options), _LOSSES, path, Part)  # type: ignore[type-abstract]
+        part = self.components.configure(
+            UseSpec(use=spec.use, options=options),
+            _LOSSES,
+            path,
+            Part,  # type: ignore[type-abstract]
+            inputs=[key for key in (*ports, "of", "wrt", "weight", "every") if key != "gradient"],
+            recover=True,
+        )
         if part is None:
             return None
         args = [
@@ -138,16 +154,21 @@ class PhaseReader:
         value = inputs[port]
         if kind == "scalar" and not isinstance(value, str):
             return self._scalar(value, path, scope)
-        if not isinstance(value, str):
-            self.names.problem(path, f"expected an expression in quotes, found {value!r}")
-            return None
-        if kind == "weights":
+        if kind == "weights" and isinstance(value, str):
             return scope.weights(value, path)
-        node = scope.expression(value, path)
+        node = self._expression(value, path, scope)
         if port != "gradient" or node is None:
             return node
         wrt = scope.expression(spec.wrt or "", (*path[:-1], "wrt"))
-        return None if wrt is None else scope.gradient(node, wrt, (path, value))
+        return None if wrt is None else scope.gradient(node, wrt, (path, str(value)))
+
+    def _expression(self, value: object, path: Path, scope: Scope) -> Node | None:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = repr(value)
+        if not isinstance(value, str):
+            self.names.problem(path, f"expected an expression in quotes, found {brief(value)}")
+            return None
+        return scope.expression(value, path)
 
     def _scalar(self, value: object, path: Path, scope: Scope) -> Node | None:
         try:
@@ -163,10 +184,13 @@ class PhaseReader:
             if not key.isidentifier():
                 fact = f"'{key}' is no name; give the expression a name in [flow] to keep it"
                 self.names.problem(("phase", name, "keep"), fact)
-        if _least(spec.repeat) < 0:
-            self.names.problem(("phase", name, "repeat"), "must not be negative")
+        least, most = _extremes(spec.repeat)
+        if least < 0 or most > MOST_REPEATS:
+            found = most if least >= 0 else least
+            fact = f"expected a number of repeats from 0 to {MOST_REPEATS}, found {found:g}"
+            self.names.problem(("phase", name, "repeat"), fact)
         lazy = spec.every > 1 or all(term.every > 1 for term in spec.loss.values())
-        if spec.keep and (lazy or _least(spec.repeat) < 1):
+        if spec.keep and (lazy or least < 1):
             fact = "needs a phase that runs in every step: later phases read what it keeps"
             self.names.problem(("phase", name, "keep"), fact, "drop 'every' or 'repeat' of 0 here, or the 'keep'")
 
@@ -177,13 +201,18 @@ class PhaseReader:
             for key, value in (("repeat", spec.repeat != PhaseSpec(train=(), loss={}).repeat), ("keep", spec.keep)):
                 if value:
                     fact = f"together = true excludes '{key}': all phases share one forward"
-                    self.names.problem(("phase", name, key), fact)
+                    self.names.problem(("phase", name, key), fact, f"drop 'together' or '{key}'")
 
 
-def _least(repeat: Timed) -> float:
+def _extremes(repeat: Timed) -> tuple[float, float]:
+    """The smallest and the largest value that a number takes."""
     if isinstance(repeat, Stairs):
-        return min(value for _, value in repeat.steps)
-    return min(repeat.start_value, repeat.end_value) if isinstance(repeat, Ramp) else repeat.value
+        values = [value for _, value in repeat.steps]
+    elif isinstance(repeat, Ramp):
+        values = [repeat.start_value, repeat.end_value]
+    else:
+        values = [repeat.value]
+    return min(values), max(values)
 
 
 def _port_names(cls: type[Part]) -> dict[str, tuple[bool, str]]:

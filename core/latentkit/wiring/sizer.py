@@ -12,9 +12,11 @@ from latentkit.interfaces import DataSource, Part, Prior
 from latentkit.ports import Signature
 from latentkit.recipe.schema import DataSpec, DrawSpec, Recipe, StateSpec
 from latentkit.recipe.source import Source
+from latentkit.recipe.writing import brief
 from latentkit.spaces import SCALAR, SCORE, Space, Var
 from latentkit.wiring.batching import batch_share
 from latentkit.wiring.graph import Graph, Node, ancestors
+from latentkit.wiring.hints import Misfit, hint_for
 from latentkit.wiring.sizes import Sizes
 from latentkit.wiring.wiring import Draw, Phase, State, phase_nodes
 
@@ -31,6 +33,7 @@ class Sizer:
         self.data_spaces = {
             value: _data_space(spec, data[name], field)
             for name, spec in recipe.data.items()
+            if name in data
             for value, field in spec.gives.items()
         }
         self.signatures: dict[str, dict[str, Signature]] = {name: part.signatures(name) for name, part in parts.items()}
@@ -42,11 +45,12 @@ class Sizer:
 
     def infer(
         self, graph: Graph, phases: abc.Sequence[Phase], others: abc.Iterable[Node],
-        equal: abc.Sequence[tuple[Node, Node]], unused: abc.Collection[str] = (),
+        equal: abc.Sequence[tuple[Node, Node]], unused: abc.Collection[str] = (), whole: bool = True,
     ) -> None:  # fmt: skip
         """Infer the space of every node that phases or roles need; what disagrees is in ``problems``.
 
-        Of ``unused`` parts the sizes may stay open: that they are unused is said elsewhere.
+        Of ``unused`` parts the sizes may stay open: that they are unused is said elsewhere. Where the nodes are not
+        the ``whole`` recipe, because some of it had problems, only what disagrees is one.
         """
         sources: dict[object, Space | Var] = {("data", name): space for name, space in self.data_spaces.items()}
         sources |= {("draw", name): space for name, space in self.draw_spaces.items()}
@@ -65,9 +69,14 @@ class Sizer:
         for phase in phases:
             pairs += [(node, graph.node("source", (), ("state", name))) for name, node in phase.states.items()]
         self.sizes = Sizes(self.signatures, sources)
-        self.sizes.infer(ancestors([*phase_nodes(phases), *others]), pairs)
-        self._settle()
-        self._report(graph, phases, unused)
+        self.sizes.infer(ancestors([*phase_nodes(phases), *others]), pairs, whole)
+        if whole:
+            self._settle()
+        self._report_failures(graph)
+        if not self.problems:
+            self._report_terms(phases, whole)
+        if whole and not self.sizes.failures:
+            self._report_open_sizes(unused)
 
     def _settle(self) -> None:
         """Sizes that a part computes from others (flattened features, say), now that the others are known."""
@@ -78,28 +87,34 @@ class Sizer:
                     for mine, theirs in zip(known.outputs, signature.outputs, strict=True):
                         self.sizes.unifier.unify(mine.space, theirs.space)
 
-    def _report(self, graph: Graph, phases: abc.Sequence[Phase], unused: abc.Collection[str]) -> None:
-        for node, fact in self.sizes.failures:
+    def _report_failures(self, graph: Graph) -> None:
+        for node, error in self.sizes.failures:
             path, text = graph.origin[node]
-            self.problems.append(Problem(self.source.where(path) + (f' = "{text}"' if text else ""), fact))
-        if self.problems:
-            return
+            name = node.callee[0] if node.op == "call" else ""
+            hint = hint_for(error, name, self.parts.get(name)) if isinstance(error, Misfit) else ""
+            self.problems.append(
+                Problem(self.source.where(path) + (f" = {brief(text)}" if text else ""), str(error), hint)
+            )
+
+    def _report_open_sizes(self, unused: abc.Collection[str]) -> None:
         for name, open_sizes in self._open_sizes().items():
             if name in unused:
                 continue
             use = self.recipe.parts[name].use
             fact = f"{' and '.join(open_sizes)} of {name} ({use}) cannot be inferred from the flow"
             self.problems.append(Problem(self.source.where(("parts", name)), fact, f"state {open_sizes[0]} = ..."))
+
+    def _report_terms(self, phases: abc.Sequence[Phase], whole: bool) -> None:
         for phase in phases:
             for term in phase.terms:
-                self._expect(term.node, (SCORE, SCALAR), "a loss", term.path)
-                self._expect(term.weight, (SCALAR,), "a weight", (*term.path, "weight"))
+                self._expect(term.node, (SCORE, SCALAR), "a loss", term.path, whole)
+                self._expect(term.weight, (SCALAR,), "a weight", (*term.path, "weight"), whole)
             for part, node in phase.rates.items():
-                self._expect(node, (SCALAR,), f"the rate of {part}", ("phase", phase.name))
+                self._expect(node, (SCALAR,), f"the rate of {part}", ("phase", phase.name), whole)
 
-    def _expect(self, node: Node, allowed: tuple[Space, ...], what: str, path: tuple[str, ...]) -> None:
+    def _expect(self, node: Node, allowed: tuple[Space, ...], what: str, path: tuple[str, ...], whole: bool) -> None:
         space = self.sizes.of(node)
-        if space not in allowed:
+        if space not in allowed and (whole or isinstance(space, Space)):
             wanted = " or ".join(str(item) for item in allowed)
             one = "batch_mean() makes one number of it" if allowed == (SCALAR,) else "reduce it with mean() or sum()"
             self.problems.append(Problem(self.source.where(path), f"{what} is {wanted}, this is {space}", one))

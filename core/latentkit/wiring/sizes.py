@@ -13,6 +13,7 @@ from latentkit.ports import Signature
 from latentkit.spaces import SCALAR, SCORE, WEIGHTS, Space, Var
 from latentkit.wiring.batching import check_whole_numbers
 from latentkit.wiring.graph import Node
+from latentkit.wiring.hints import Misfit
 from latentkit.wiring.unification import Unifier
 
 _SAME = frozenset({"detach", "concat", "chunk", "roll", "flip", "take"})
@@ -35,20 +36,23 @@ class Sizes:
         self.signatures = signatures
         self.sources = dict(sources)
         self.open: dict[Node, Var] = {}
-        self.failures: list[tuple[Node, str]] = []
+        self.failures: list[tuple[Node, Mismatch]] = []
 
     def of(self, node: Node) -> Space | Var:
         """The space of a node, as far as it is known."""
         return self.unifier.resolve(self.open.setdefault(node, Var(f"value {node.index}")))
 
-    def infer(self, nodes: abc.Iterable[Node], equal: abc.Iterable[tuple[Node, Node]] = ()) -> None:
-        """Work through the nodes until nothing more can be said. What disagrees is in ``failures``."""
+    def infer(self, nodes: abc.Iterable[Node], equal: abc.Iterable[tuple[Node, Node]] = (), whole: bool = True) -> None:
+        """Work through the nodes until nothing more can be said. What disagrees is in ``failures``.
+
+        Where the nodes are not the ``whole`` recipe, nothing is guessed.
+        """
         waiting = sorted(nodes)
         for a, b in equal:
             self._attempt(a, functools.partial(self._equal, a, b))
         while waiting:
             left = [node for node in waiting if not self._attempt(node, functools.partial(self._rule, node))]
-            if len(left) == len(waiting) and not self._guess(left):
+            if len(left) == len(waiting) and not (whole and self._guess(left)):
                 return
             waiting = left
 
@@ -56,7 +60,7 @@ class Sizes:
         try:
             return rule()
         except Mismatch as error:
-            self.failures.append((node, str(error)))
+            self.failures.append((node, error))
             return True
 
     def _equal(self, a: Node, b: Node) -> bool:
@@ -109,7 +113,7 @@ class Sizes:
             try:
                 self.unifier.unify(given, wanted)
             except Mismatch:
-                raise Mismatch(f"{owner} wants {port.name}: {wanted}, was given {given}") from None
+                raise Misfit(owner, port.name, port.space, wanted, given) from None
         self.unifier.unify(self.of(node), signature.output)
         return True
 

@@ -10,6 +10,7 @@ from latentkit.interfaces import DataSource, Part, Prior
 from latentkit.recipe.quantities import Quantity
 from latentkit.recipe.schema import OptimizerSpec, PhaseSpec, Recipe
 from latentkit.recipe.source import Source
+from latentkit.recipe.writing import brief
 from latentkit.spaces import Space
 from latentkit.wiring.graph import Graph, Node
 
@@ -93,7 +94,7 @@ class Wiring:
     def where(self, node: Node) -> str:
         """Where the expression of a node stands, with its text."""
         path, text = self.graph.origin[node]
-        return self.source.where(path) + (f' = "{text}"' if text else "")
+        return self.source.where(path) + (f" = {brief(text)}" if text else "")
 
     def rate(self, phase: Phase, part: str) -> Quantity:
         """The learning rate of a part in a phase, as the recipe says it."""

@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import attrs
 import torch.nn.functional as F
-from attrs.validators import ge, optional
+from attrs.validators import ge, le, optional
 from einops import rearrange
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, nearest_resize, pixel_norm
-from latentkit.components.sizes import known_sizes
+from latentkit.components.sizes import MOST_LAYERS, known_sizes
 from latentkit.interfaces import Discriminator, Encoder, Generator, Mapping
 
 
@@ -29,7 +29,7 @@ class AlaeMlpMapping(Mapping):
     ports: ClassVar[str] = "z: latent[dim] -> w: latent[dim]"
     independent: ClassVar[bool] = True
     dim: int | None = None
-    layers: int = attrs.field(default=6, validator=ge(1))
+    layers: int = attrs.field(default=6, validator=[ge(1), le(MOST_LAYERS)])
     slope: float = 0.2
     lrmul: float = 0.1
     """Its steps are this much smaller than those of other parts."""
@@ -51,7 +51,7 @@ class AlaeMlpGenerator(Generator):
     height: int | None = None
     width: int | None = None
     hidden: int = attrs.field(default=1024, validator=ge(1))
-    layers: int = attrs.field(default=3, validator=ge(2))
+    layers: int = attrs.field(default=3, validator=[ge(2), le(MOST_LAYERS)])
     slope: float = 0.01
     side: int | None = attrs.field(default=None, validator=optional(ge(1)))
     """Makes images of this side and resizes them by nearest neighbour."""
@@ -78,7 +78,7 @@ class AlaeMlpEncoder(Encoder):
     width: int | None = None
     dim: int | None = None
     hidden: int = attrs.field(default=1024, validator=ge(1))
-    layers: int = attrs.field(default=3, validator=ge(2))
+    layers: int = attrs.field(default=3, validator=[ge(2), le(MOST_LAYERS)])
     slope: float = 0.2
     output_slope: float = 0.01
     side: int | None = attrs.field(default=None, validator=optional(ge(1)))
@@ -100,7 +100,7 @@ class AlaeMlpDiscriminator(Discriminator):
     independent: ClassVar[bool] = True
     entries: ClassVar[abc.Mapping[str, str]] = {"outputs": "w: latent[dim] -> h: features[dim]"}
     dim: int | None = None
-    layers: int = attrs.field(default=3, validator=ge(1))
+    layers: int = attrs.field(default=3, validator=[ge(1), le(MOST_LAYERS)])
     lrmul: float = 0.1
     """Its steps are this much smaller than those of other parts."""
 

@@ -14,7 +14,18 @@ Value = TypeVar("Value")
 SUBNETS: dict[str, str] = {"E": "encoder", "G": "decoder", "D": "mapping_tl", "F": "mapping_fl"}
 """The paper's letter of a part, and the released name of its sub-net (``fl``: from latent, ``tl``: to)."""
 
-_MLP_NAME = re.compile(r"(?:fc_(?P<fc>\d+)|map_blocks\.(?P<block>\d+)(?:\.fc)?)\.(?P<leaf>(?:weight|bias)(?:#\w+)?)")
+ENTRIES: dict[str, tuple[str, ...]] = {
+    "E": ("discriminator", "encoder"),
+    "G": ("generator", "decoder"),
+    "D": ("mapping_tl", "mapping_d"),
+    "F": ("mapping_fl", "mapping_f"),
+}
+"""Where a part is in a released checkpoint: first the entry's own name, then that of the sub-net. Averaged copies have
+``_s`` behind it."""
+
+_MLP_NAME = re.compile(
+    r"(?:fc_(?P<fc>\d{1,3})|map_blocks\.(?P<block>\d{1,3})(?:\.fc)?)\.(?P<leaf>(?:weight|bias)(?:#\w+)?)"
+)
 
 
 def mlp_name(official: str) -> str | None:
@@ -45,7 +56,11 @@ def reference_state(part_letter: str, tensors: abc.Mapping[str, Value], prefix: 
     Raises:
         KeyError: ``part_letter`` is none of the four.
     """
-    start = f"{prefix}{SUBNETS[part_letter]}."
-    mine = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+    mine = below(f"{prefix}{SUBNETS[part_letter]}.", tensors)
     named = ((mlp_name(key), value) for key, value in mine.items())
     return {name: value for name, value in named if name is not None}
+
+
+def below(start: str, tensors: abc.Mapping[str, Value]) -> dict[str, Value]:
+    """What stands under a prefix, without it."""
+    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}

@@ -10,11 +10,11 @@ from itertools import pairwise
 from typing import ClassVar, Literal
 
 import attrs
-from attrs.validators import ge, in_
+from attrs.validators import ge, in_, le
 from einops import rearrange
 from torch import Tensor, nn
 
-from latentkit.components.sizes import known_sizes
+from latentkit.components.sizes import MOST_LAYERS, known_sizes
 from latentkit.interfaces import Discriminator, Encoder, Generator, Mapping, Range
 
 Activation = Literal["linear", "tanh", "sigmoid"]
@@ -29,7 +29,7 @@ class MlpMapping(Mapping):
     independent: ClassVar[bool] = True
     dim: int | None = None
     hidden: int = attrs.field(default=256, validator=ge(1))
-    layers: int = attrs.field(default=3, validator=ge(2))
+    layers: int = attrs.field(default=3, validator=[ge(2), le(MOST_LAYERS)])
     slope: float = 0.2
 
     def build(self) -> nn.Module:
@@ -49,7 +49,7 @@ class MlpGenerator(Generator):
     height: int | None = None
     width: int | None = None
     hidden: int = attrs.field(default=256, validator=ge(1))
-    layers: int = attrs.field(default=3, validator=ge(2))
+    layers: int = attrs.field(default=3, validator=[ge(2), le(MOST_LAYERS)])
     slope: float = 0.2
     activation: Activation = attrs.field(default="linear", validator=in_(("linear", "tanh", "sigmoid")))
 
@@ -79,7 +79,7 @@ class MlpEncoder(Encoder):
     width: int | None = None
     dim: int | None = None
     hidden: int = attrs.field(default=256, validator=ge(1))
-    layers: int = attrs.field(default=3, validator=ge(2))
+    layers: int = attrs.field(default=3, validator=[ge(2), le(MOST_LAYERS)])
     slope: float = 0.2
 
     def build(self) -> nn.Module:
@@ -96,7 +96,7 @@ class MlpDiscriminator(Discriminator):
     independent: ClassVar[bool] = True
     dim: int | None = None
     hidden: int = attrs.field(default=256, validator=ge(1))
-    layers: int = attrs.field(default=3, validator=ge(2))
+    layers: int = attrs.field(default=3, validator=[ge(2), le(MOST_LAYERS)])
     slope: float = 0.2
 
     def build(self) -> nn.Module:

@@ -1,0 +1,120 @@
+"""Every shipped recipe, killed at a random moment and continued, ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import abc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import latentkit as lk
+from latentkit.runs.files import read_tensors
+
+STEPS = 12
+Narrow = abc.Callable[..., dict[str, object]]
+FORKING = """
+import json, os, sys
+import torch, latentkit as lk
+torch.set_num_threads(1)
+lk.check("alae-mlp")  # imports everything that a training needs
+for line in sys.stdin:
+    job = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        lk.train(**job)
+        os._exit(0)
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("ended", flush=True)
+"""
+
+
+class Killer:
+    """Trains in processes that are forked from one which has imported everything, and kills them."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    def train(self, job: dict[str, object], kill_after: float | None) -> float:
+        """Trains and kills after so many seconds; returns how long it lasted."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        pid = int(self.process.stdout.readline())
+        start = time.monotonic()
+        if kill_after is not None:
+            time.sleep(kill_after)
+            os.killpg(pid, signal.SIGKILL)
+        assert self.process.stdout.readline() == "ended\n"
+        return time.monotonic() - start
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def killer() -> abc.Iterator[Killer]:
+    made = Killer()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for index in range(22):
+        Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+def same(a: Path, b: Path) -> None:
+    for name in ("training.safetensors", "model.safetensors"):
+        mine, theirs = (read_tensors(path / name)[0] for path in (a, b))
+        assert mine.keys() == theirs.keys()
+        assert [key for key in mine if not torch.equal(mine[key], theirs[key])] == []
+    assert (a / "metrics.jsonl").read_text() == (b / "metrics.jsonl").read_text()
+    for kind in ("samples", "reconstructions"):
+        drawn = [sorted((path / kind).glob("*.png")) for path in (a, b)]
+        assert [file.read_bytes() for file in drawn[0]] == [file.read_bytes() for file in drawn[1]]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("recipe", sorted(lk.recipes()))
+def test_a_run_that_is_killed_at_a_random_moment_continues_exactly(
+    recipe: str, workers: int, killer: Killer, pictures: Path, narrow: Narrow, tmp_path: Path
+) -> None:
+    channels = lk.read(recipe).tables["data"].get("channels", 1)  # type: ignore[attr-defined]
+    folder = {"data.use": "folder", "data.path": str(pictures), "data.workers": workers, "data.channels": channels}
+    overrides = {**narrow(recipe), **folder, "data.cache": str(tmp_path / "cache")}
+    job: dict[str, object] = {"recipe": recipe, "steps": STEPS, "overrides": overrides}
+    lasted = killer.train({**job, "out": str(tmp_path / "whole")}, None)
+    shutil.rmtree(tmp_path / "cache")  # so that the workers decode once more
+    moment = random.uniform(0.02, lasted)
+    killer.train({**job, "out": str(tmp_path / "parts")}, moment)
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    started = (tmp_path / "parts/recipe.toml").is_file()
+    again = {"out": str(tmp_path / "parts"), "resume": True} if started else {**job, "out": str(tmp_path / "parts")}
+    killer.train(again, None)
+    same(tmp_path / "whole", tmp_path / "parts")
+    assert not [path.name for path in (tmp_path / "parts").iterdir() if path.name.startswith(".")]
