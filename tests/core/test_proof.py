@@ -30,7 +30,7 @@ def test_every_shipped_recipe_is_proved(name: str) -> None:
     assert report.ok
     assert len(report.graph) == 4
     assert len(report.shapes) == 2
-    assert len(report.probe) == 2
+    assert len(report.probe) == 3
     assert report.warnings == ()
 
 
@@ -158,6 +158,19 @@ class Meddling(nn.Module):
         return result
 
 
+class Counting(nn.Module):
+    """Carries something from step to step that no checkpoint has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        self.calls: Tensor
+        self.calls += 1
+        return h + 0 * self.calls
+
+
 SHARED = nn.Linear(6, 6, device="meta")
 
 
@@ -173,7 +186,8 @@ class Faulty(lk.Mapping):
     def build(self) -> nn.Module:
         if self.fault == "shared":
             return SHARED
-        made = {"cut": lambda: Cutting(6), "mix": Mixing, "meddle": Meddling, "size": lambda: nn.Linear(6, 5)}
+        made = {"cut": lambda: Cutting(6), "mix": Mixing, "meddle": Meddling, "size": lambda: nn.Linear(6, 5),
+                "drop": nn.Dropout, "count": Counting}  # fmt: skip
         return made[self.fault]()  # type: ignore[no-any-return]
 
 
@@ -243,7 +257,18 @@ def test_a_part_that_mixes_samples_must_not_declare_that_it_keeps_them_apart(
 ) -> None:
     report = faulty({"parts.M": part("mix"), "flow.w": "M(F(z))"})
     (found,) = texts(report)
-    assert "[parts] M: 'M' declares independent = True, but a sample's result depends on the others" in found
+    assert "[parts] M: 'M': declares independent = True, but a sample's result depends on the others" in found
+
+
+def test_a_part_with_dropout_must_declare_that_it_draws(faulty: abc.Callable[..., lk.Report]) -> None:
+    (found,) = texts(faulty({"parts.M": part("drop"), "flow.w": "M(F(z))"}))
+    assert "[parts] M: 'M': draws random numbers of its own, but does not declare it" in found
+    assert "let Faulty declare stochastic = True" in found
+
+
+def test_what_a_part_carries_from_step_to_step_must_be_saved(faulty: abc.Callable[..., lk.Report]) -> None:
+    (found,) = texts(faulty({"parts.M": part("count"), "flow.w": "M(F(z))"}))
+    assert "[parts] M: 'M': buffer 'calls' changes in training, but is registered with persistent=False" in found
 
 
 def test_a_part_with_other_sizes_than_it_declares_is_found_on_shapes(faulty: abc.Callable[..., lk.Report]) -> None:

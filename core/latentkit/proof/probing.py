@@ -7,18 +7,17 @@ from typing import Any
 
 import attrs
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentkit.engine.program import Outcome, Program
 from latentkit.engine.training import Training
 from latentkit.engine.updates import trainable
 from latentkit.errors import Problem, RecipeError
-from latentkit.interfaces import Part
-from latentkit.proof.shapes import LEAST_BATCH, failed, tensors_in
+from latentkit.proof.declarations import Declarations
+from latentkit.proof.shapes import LEAST_BATCH, failed
 from latentkit.proof.synthetic import Synthetic
 from latentkit.registry.manager import Registry
 from latentkit.wiring.batching import even_batch
-from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Phase, Wiring
 
 QUICK, THOROUGH = 1.5e10, 4e11
@@ -58,6 +57,7 @@ def probe(wiring: Wiring, registry: Registry, flops: float, thorough: bool = Fal
     found.seen += [
         f"one whole step on {batch} synthetic samples: losses, gradients and updated weights are finite",
         "each phase changed weights of the parts that it trains, and of no other",
+        "parts keep samples apart, and draw no numbers of their own, unless they declare it",
     ]
     return found
 
@@ -69,7 +69,7 @@ class _Inspector:
         self.wiring, self.training, self.found = wiring, training, found
         self.weights = self._sizes()
         self.dead: dict[tuple[str, str], list[str]] = {}
-        self.checked: set[tuple[str, str | None]] = set()
+        self.declarations = Declarations(wiring, training.modules)
 
     def step(self, batch: int) -> None:
         """One step; phases that repeat are executed twice at most."""
@@ -86,6 +86,8 @@ class _Inspector:
             self.found.problems.append(failed(self.wiring, (nearby,), error, "fails on a few synthetic samples"))
             return
         self._updated()
+        self.declarations.finish()
+        self.found.problems += self.declarations.problems
         for (phase, part), names in self.dead.items():
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             self.found.not_seen.append(
@@ -102,10 +104,7 @@ class _Inspector:
                 if gradient is not None and not bool(gradient.any()):
                     names = self.dead.setdefault((phase.name, part), [])
                     names += [name] if name not in names else []
-        for node in program.plan.order:
-            if node.op == "call" and node.callee not in self.checked:
-                self.checked.add(node.callee)
-                self._keeps_samples_apart(node, program, slots)
+        self.declarations.look(program, slots)
         self.allowed = {part for phase in program.plan.running for part in phase.spec.train}
 
     allowed: abc.Collection[str] = ()
@@ -137,27 +136,6 @@ class _Inspector:
                     hint = "look at the learning rate, and for sqrt, log or / at 0"
                     self.found.problems.append(Problem(self.wiring.source.where(("parts", part)), fact, hint))
                     break
-
-    def _keeps_samples_apart(self, node: Node, program: Program, slots: abc.Sequence[Any]) -> None:
-        """Where a part declares that samples are independent, half a batch must give half the result."""
-        name, entry = node.callee
-        part: Part = self.wiring.parts[name]
-        args = [slots[program.slots[arg]] for arg in node.args]
-        if not part.independent or part.stochastic or not args or not all(isinstance(arg, Tensor) for arg in args):
-            return
-        count = len(args[0]) if args[0].ndim else 0
-        if count < 2 or any(arg.ndim == 0 or len(arg) != count for arg in args):
-            return
-        module: nn.Module = self.training.modules[name]
-        with torch.no_grad():
-            half = (getattr(module, entry) if entry else module)(*[arg[: count // 2] for arg in args])
-        whole = tensors_in(slots[program.slots[node]])
-        for mine, theirs in zip(tensors_in(half), whole, strict=False):
-            if not torch.allclose(mine, theirs[: count // 2].detach(), rtol=1e-3, atol=1e-4, equal_nan=True):
-                fact = f"'{name}' declares independent = True, but a sample's result depends on the others in its batch"
-                hint = f"let {type(part).__name__} declare independent = False"
-                self.found.problems.append(Problem(self.wiring.source.where(("parts", name)), fact, hint))
-                return
 
 
 def _finite(wiring: Wiring, phase: Phase, program: Program, outcome: Outcome) -> list[Problem]:
