@@ -97,4 +97,5 @@ def _circumstance(error: Exception) -> str:
 
 def _error(text: str) -> None:
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(text, err=True)
+    # What is quoted from files may have characters that no terminal should act on, or that cannot be written.
+    typer.echo("".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text), err=True)

@@ -354,3 +354,12 @@ def test_nesting_is_undone_by_flattening() -> None:
     values = {"a": torch.zeros(1), "a.b": torch.ones(1), "c.d.e": torch.ones(2)}
     assert nested(values)["c"] == {"d": {"e": values["c.d.e"]}}
     assert flat(nested(values)) == values
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_logged_numpy_numbers_beside_the_weights_are_skipped(zipped: bool, tmp_path: Path) -> None:
+    content = {"w": torch.arange(3.0), "log": {"loss": np.float64(0.5), "curve": np.arange(4.0)}}
+    torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    found = read_checkpoint(tmp_path / "a.pth").content
+    assert torch.equal(found["w"], torch.arange(3.0))
+    assert {type(value).__name__ for value in found["log"].values()} == {"Unknown"}

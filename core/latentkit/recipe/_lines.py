@@ -11,6 +11,8 @@ from collections import abc
 from latentkit.recipe.writing import written_key
 
 Path = tuple[str, ...]
+_PLAIN = frozenset({"title", "paper", "together", "order", "extends", "remove"})
+"""What stands at the top of a recipe and is no table."""
 _KEY = re.compile(r"""[ \t]*("(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+)[ \t]*(\.)?""")
 
 
@@ -134,8 +136,8 @@ def _plain(key: str) -> str:
 
 def shown(path: abc.Sequence[str]) -> str:
     """A path as a reader of TOML writes it: ``[phase.generate] loss.latent``."""
-    if not path:
-        return ""
+    if not path or path[0] in _PLAIN:
+        return ".".join(path)
     split = 2 if path[0] in {"phase", "average"} else 1
     table, rest = (".".join(map(written_key, keys)) for keys in (path[:split], path[split:]))
     return f"[{table}] {rest}".strip()

@@ -101,7 +101,7 @@ def _not_toml(label: str, text: str, message: str) -> Problem:
     number = int(place[1]) if place and place[1] else len(lines)
     column = int(place[2]) if place and place[2] else 0
     fact = message[: place.start()] if place else message
-    line = lines[number - 1].strip() if number <= len(lines) else ""
+    line = "".join(char for char in lines[number - 1] if char.isprintable()).strip() if number <= len(lines) else ""
     found = f", in: {line[:70]}" if line else ""
     ended = not column or lines[number - 1][column - 1 :].strip() == ""
     return Problem(f"{label}, line {number}", f"not valid TOML: {fact}{found}", _hint(fact, line, ended))

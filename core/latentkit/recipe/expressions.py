@@ -87,7 +87,7 @@ def parse(text: str) -> Tree:
         said = error.msg if isinstance(error, SyntaxError) else error
         raise ExpressionError(f"not an expression: {said}") from None
     except (RecursionError, MemoryError):
-        raise ExpressionError("the expression is too deeply nested", _NAMED) from None
+        raise ExpressionError("the expression is nested too deeply, or has too many operations", _NAMED) from None
 
 
 def _bounded(tree: Tree) -> Tree:

@@ -120,13 +120,14 @@ def _file(path: FilePath, text: str, where: str) -> FilePath:
         if path.is_file():
             return path
         there = path.exists()
-        near = [] if there else [item.name for item in path.parent.glob("*.toml") if item.is_file()]
+        near = [] if there else [item.stem for item in path.parent.glob("*.toml") if item.is_file()]
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a name too long or with a NUL in it
         raise RecipeError([Problem(where, f"no such recipe file: {text} ({_said(error)})")]) from None
     if there:
         what = "a folder" if path.is_dir() else "no regular file"
         raise RecipeError([Problem(where, f"no such recipe file: {text} is {what}")])
-    raise RecipeError([Problem(where, f"no such recipe file: {text}", nearest(path.name, near))])
+    hint = nearest(path.stem, near).replace("'?", ".toml'?")
+    raise RecipeError([Problem(where, f"no such recipe file: {text}", hint)])
 
 
 def _said(error: Exception) -> str:
@@ -147,7 +148,7 @@ def _removed(parent: Source, removed: object, here: Source) -> Tree:
         if isinstance(inner, dict) and last in inner:
             del inner[last]
         else:
-            fact = f"remove: '{parent.name}' has no '{dotted}'"
+            fact = f"'{parent.name}' has no '{dotted}'"
             hint = nearest(dotted, (".".join(path) for path in paths(parent.tables)))
             problems.append(Problem(here.where(("remove",)), fact, hint))
     if problems:

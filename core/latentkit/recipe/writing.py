@@ -47,6 +47,8 @@ def written_key(name: str) -> str:
 
 
 def _value(value: object) -> str:
+    if value == {}:
+        return "{ }"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{written_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):

@@ -16,7 +16,7 @@ from latentkit.recipe.writing import brief
 from latentkit.registry.manager import Registry
 from latentkit.wiring.batching import uneven_chunks
 from latentkit.wiring.components import Components
-from latentkit.wiring.declared import declared, words
+from latentkit.wiring.declared import declared, lost_expressions, words
 from latentkit.wiring.graph import Graph, Node, ancestors
 from latentkit.wiring.names import Names, Scope
 from latentkit.wiring.phases import PhaseReader
@@ -52,7 +52,10 @@ def assemble(source: Source, registry: Registry) -> Wiring:
     flow = [node for name in recipe.flow if (node := scope.expression(name, ("flow", name)))]
     whole = not (faults or components.problems or names.problems)
     roots = [*phase_nodes(phases), *inference.values(), *monitor.values()]
-    unused = set(parts) - (parts_called(ancestors(roots)) if whole else words(source.tables))
+    used = parts_called(ancestors(roots))
+    if not whole:  # what could not be read may use any part that it names
+        used |= set(parts) if lost_expressions(source, recipe) else words(source.tables)
+    unused = set(parts) - used
     for name in sorted(unused):
         hint = "call it in [flow], a loss or [inference], or remove it"
         names.problem(("parts", name), f"no expression uses the part '{name}'", hint)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import abc
 
+from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
 
 
@@ -28,3 +30,18 @@ def words(value: object) -> set[str]:
     if isinstance(value, dict):
         return {word for key, item in value.items() if key != "train" for word in words(item)}
     return {word for item in value for word in words(item)} if isinstance(value, list) else set()
+
+
+def lost_expressions(source: Source, recipe: Recipe) -> bool:
+    """Whether a place where an expression stands could not be read at all, so that nobody knows what it said."""
+    tables = source.tables
+    pairs: list[tuple[object, abc.Sized]] = [
+        (tables.get("flow", {}), recipe.flow), (tables.get("phase", {}), recipe.phase),
+        (tables.get("inference", {}), recipe.inference), (tables.get("monitor", {}), recipe.monitor),
+        (tables.get("state", {}), recipe.state), (tables.get("draw", {}), recipe.draw),
+    ]  # fmt: skip
+    phases = tables.get("phase", {})
+    for name, spec in recipe.phase.items():
+        table = phases[name] if isinstance(phases, dict) else {}
+        pairs.append((table.get("loss", {}), spec.loss))
+    return any(not isinstance(written, dict) or len(written) != len(read) for written, read in pairs)

@@ -39,6 +39,8 @@ class Names:
         self.used: set[str] = set()
         self.circles: set[frozenset[str]] = set()
         self.declared = declared(source)
+        self.unreadable = {key for key in self.declared if not isinstance(source.tables.get(key, {}), dict)}
+        """Tables that are none, so that what they declare is not known."""
         for table, names in self.declared.items():
             for name in names:
                 self._declare(name, table)
@@ -48,8 +50,8 @@ class Names:
                 self.trees[name] = tree
 
     def is_part(self, name: str) -> bool:
-        """Whether ``[parts]`` has the name, with or without problems."""
-        return name in self.declared["parts"]
+        """Whether ``[parts]`` has the name, with or without problems; or may have it, where it cannot be read."""
+        return name in self.declared["parts"] or "parts" in self.unreadable
 
     def _declare(self, name: str, table: str) -> None:
         path = (table, name)
@@ -147,10 +149,9 @@ class Scope:
         if kind != "parts":
             fact = f"'{name}' is a value, not a part" if kind else f"no part is called '{name}'"
             hint = nearest(name, [*self.names.declared["parts"], *OPERATIONS])
-            if not hint:
-                known = ", ".join(self.names.declared["parts"]) or "none"
-                hint = f"parts of this recipe: {known}; operations: {', '.join(OPERATIONS)}"
-            self.names.problem(path, f"{brief(text)}: {fact}", hint)
+            hint = hint or f"parts of this recipe: {', '.join(self.names.declared['parts']) or 'none'}"
+            if kind or "parts" not in self.names.unreadable:
+                self.names.problem(path, f"{brief(text)}: {fact}", hint)
             return None
         self.names.used.add(name)
         part = self.names.parts.get(name)
@@ -178,7 +179,8 @@ class Scope:
                 what = f"is {'a part' if kind else 'an operation'}: call it, as in {name}(...)"
             elif not hint:
                 hint = "values are what [data] gives, and the names in [draw], [scalars], [state] and [flow]"
-            names.problem(path, f"{brief(text)}: '{name}' {what}", hint)
+            if kind or not names.unreadable:
+                names.problem(path, f"{brief(text)}: '{name}' {what}", hint)
             return None
         if name in names.faulty:
             return None
