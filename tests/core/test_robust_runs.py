@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -12,6 +13,7 @@ from collections import abc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -357,3 +359,18 @@ def test_checkpoint_reads_what_it_wrote(run: Path) -> None:
     assert found is not None
     assert found.state["step"] == 9
     assert found.recipe == (run / "recipe.toml").read_text()
+
+
+def test_data_that_have_changed_are_told_of(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    file = tmp_path / "data.npz"
+    np.savez(file, images=rng.integers(0, 256, (20, 1, 8, 8), np.uint8))
+    data = {**{key: value for key, value in TINY.items() if key != "data.count"}, "data.use": "npz",
+            "data.path": str(file)}  # fmt: skip
+    lk.train("alae-mlp", tmp_path / "run", steps=3, overrides=data)
+    for count, what in ((30, "20 samples then, 30 now"), (20, r"as many samples \(20\), but others")):
+        np.savez(file, images=rng.integers(0, 256, (count, 1, 8, 8), np.uint8))
+        said: list[str] = []
+        copy = shutil.copytree(tmp_path / "run", tmp_path / f"again-{count}")
+        lk.train(None, copy, steps=5, resume=True, say=said.append)
+        assert any(re.search(f"the data of 'data' are not those .*: {what}", line) for line in said)

@@ -6,11 +6,15 @@ from collections import abc
 from typing import Any
 
 import attrs
+import numpy as np
 from torch import Tensor
 
 from latentkit.engine.streams import generator_states
 from latentkit.engine.training import Training
 from latentkit.errors import RunError
+from latentkit.runs.files import checksum
+
+_ROWS = 16
 
 
 def tensors_of(training: Training) -> dict[str, Tensor]:
@@ -30,8 +34,34 @@ def state_of(training: Training) -> dict[str, Any]:
     return {
         "step": training.step_count, "images": training.images, "seed": training.seed, "batch": training.batch,
         "positions": training.positions, "settings": attrs.asdict(training.settings),
-        "recipe": training.wiring.recipe.name,
+        "recipe": training.wiring.recipe.name, "data": fingerprints(training),
     }  # fmt: skip
+
+
+def fingerprints(training: Training) -> dict[str, dict[str, Any]]:
+    """Of each open source, the number of its samples and a checksum of a few of them."""
+    found = {}
+    for name, batches in training.data.items():
+        samples = batches.samples
+        rows = np.linspace(0, len(samples.table) - 1, num=min(_ROWS, len(samples.table)), dtype=np.int64)
+        parts = [samples.table.fields[field][rows].tobytes() for field in sorted(set(samples.spec.gives.values()))]
+        found[name] = {"samples": len(samples.table), "checksum": checksum(b"".join(parts))}
+    return found
+
+
+def changed_data(training: Training, state: abc.Mapping[str, Any]) -> list[str]:
+    """What to tell of sources that have other samples now than when the state was saved."""
+    now, before = fingerprints(training), state.get("data", {})
+    said = []
+    for name in now.keys() & before.keys():
+        mine, theirs = now[name], before[name]
+        if mine == theirs:
+            continue
+        counts = f"{theirs['samples']} samples then, {mine['samples']} now"
+        what = counts if mine["samples"] != theirs["samples"] else f"as many samples ({mine['samples']}), but others"
+        fact = f"the data of '{name}' are not those that the run was trained on: {what}"
+        said.append(f"{fact}. It goes on, but not as it would have")
+    return said
 
 
 def restore(training: Training, tensors: abc.Mapping[str, Tensor], state: abc.Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from latentkit.runs.folder import Folder, default_folder
 from latentkit.runs.job import Job, Run, training_lines
 from latentkit.runs.lifecycle import Say, check_observers
 from latentkit.runs.loading import is_complete, load
-from latentkit.runs.state import restore
+from latentkit.runs.state import changed_data, restore
 from latentkit.settings import Precision, Settings
 
 
@@ -120,6 +120,8 @@ def _resumed(
         _same_versions(found.state["versions"], job.versions)
         restore(job.training, found.tensors, found.state)
         job.saved = job.training.step_count
+        for warning in changed_data(job.training, found.state):
+            say(warning)
         if job.training.step_count >= job.steps and is_complete(folder, job.training.step_count):
             say(f"already finished: {job.training.step_count} steps; ask for more with --steps")
             return Run(folder.path, load(folder.path, registry=registry), training_lines(folder), 0.0)
