@@ -23,6 +23,8 @@ from latentkit.wiring.wiring import Phase, Wiring
 QUICK, THOROUGH = 1.5e10, 4e11
 """Multiplications and additions that a probe may take: a fraction of a second on a small CPU, and some seconds."""
 
+_SUSPECTS = "look for sqrt, log or / at 0, and for exp of large numbers"
+
 
 @attrs.define
 class Seen:
@@ -140,14 +142,14 @@ class _Inspector:
 
 def _finite(wiring: Wiring, phase: Phase, program: Program, outcome: Outcome) -> list[Problem]:
     bad = [
-        Problem(wiring.source.where(term.path), "is not finite on the probe batch")
+        Problem(wiring.source.where(term.path), "is not finite on the probe batch", _SUSPECTS)
         for term in program.plan.terms_of(phase)
         if not bool(torch.isfinite(outcome.terms[phase.name, term.name]))
     ]
     gradients = outcome.gradients[phase.name]
     if not bad and not all(bool(torch.isfinite(gradient).all()) for gradient in gradients if gradient is not None):
         where = wiring.source.where(("phase", phase.name))
-        bad.append(Problem(where, "a gradient is not finite on the probe batch", "look for sqrt, log or / at 0"))
+        bad.append(Problem(where, "a gradient is not finite on the probe batch", _SUSPECTS))
     return bad
 
 

@@ -53,7 +53,8 @@ def _phantom(wiring: Wiring, phase: Phase, term: Term) -> Problem:
     parts = sorted(parts_called(ancestors([term.node])))
     fact = f"this term reaches no part that the phase trains ({', '.join(phase.spec.train)}): it has no gradient"
     cut = any(node.op in ("detach", "sign") for node in ancestors([term.node]))
-    hint = f"it depends on {', '.join(parts) or 'no part'}" + ("; a detach() or sign() cuts the way" if cut else "")
+    hint = f"it depends on {', '.join(parts) or 'no part at all'}"
+    hint += "; a detach() or sign() cuts the way" if cut else "; let it depend on a trained part, or take it out"
     return Problem(wiring.source.where(term.path), fact, hint)
 
 
@@ -79,7 +80,8 @@ def _ownership(wiring: Wiring) -> list[Problem]:
         for name in phase.spec.train:
             if name in wiring.parts and not any(True for _ in _parameters(wiring.parts[name])):
                 fact = f"'{name}' has no parameters, so it cannot be trained"
-                problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact))
+                where = wiring.source.where(("phase", phase.name, "train"))
+                problems.append(Problem(where, fact, f"take {name} out of 'train'"))
     return problems
 
 

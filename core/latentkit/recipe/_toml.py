@@ -20,7 +20,7 @@ _CLOSED = (
 )
 _HINTS = {
     "Cannot overwrite": "a key or table stands once; keep one of the two",
-    "Cannot declare": f"a table stands once, with all its keys under its header; {_CLOSED}",
+    "Cannot declare": _CLOSED,
     "Cannot mutate": _CLOSED,
     "immutable": _CLOSED,
     "Expected '=' after a key": "a line is 'key = value', '[table]' or '# a comment'",
@@ -104,7 +104,9 @@ def _not_toml(label: str, text: str, message: str) -> Problem:
     line = "".join(char for char in lines[number - 1] if char.isprintable()).strip() if number <= len(lines) else ""
     found = f", in: {line[:70]}" if line else ""
     ended = not column or lines[number - 1][column - 1 :].strip() == ""
-    return Problem(f"{label}, line {number}", f"not valid TOML: {fact}{found}", _hint(fact, line, ended))
+    again = line.startswith("[") and sum(other.strip() == line for other in lines) > 1
+    hint = "a table stands once, with all its keys under its header" if again else _hint(fact, line, ended)
+    return Problem(f"{label}, line {number}", f"not valid TOML: {fact}{found}", hint)
 
 
 def _hint(fact: str, line: str, ended: bool) -> str:

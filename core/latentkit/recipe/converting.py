@@ -130,14 +130,17 @@ def recovered(tables: abc.Mapping[str, object], kind: type[_T]) -> _T | None:
 def _facts(error: BaseException, path: tuple[str, ...]) -> abc.Iterator[tuple[tuple[str, ...], str, str]]:
     if isinstance(error, IterableValidationError | cattrs.ClassValidationError):
         for inner in error.exceptions:
-            yield from _facts(inner, path + _note(inner))
+            if isinstance(inner, KeyError) and isinstance(error, cattrs.ClassValidationError):
+                name = str(inner.args[0])
+                wanted = _described(typing.get_type_hints(error.cl).get(name, object))
+                yield path, f"'{name}' is missing", f"write {name} = {wanted}"
+            else:
+                yield from _facts(inner, path + _note(inner))
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in attrs.fields(error.cl)]
         for key in sorted(error.extra_fields):
             hint = nearest(key, known) or f"known: {', '.join(known) or 'nothing'}"
             yield (*path, key), "unknown key", hint
-    elif isinstance(error, KeyError):
-        yield path, f"'{error.args[0]}' is missing", ""
     elif isinstance(error, ValueError):
         name, fact = _validated(error)
         yield (*path, *name), fact, ""
@@ -158,8 +161,7 @@ def _validated(error: ValueError) -> tuple[tuple[str, ...], str]:
 def _note(error: BaseException) -> tuple[str, ...]:
     for note in getattr(error, "__notes__", ()):
         if isinstance(note, cattrs.AttributeValidationNote) and "'" not in note.name:
-            # A missing key already says its name; the path then stays at the table.
-            return () if isinstance(error, KeyError) else (note.name,)
+            return (note.name,)
         if isinstance(note, cattrs.IterableValidationNote):
             return (str(note.index),)
     return ()

@@ -99,7 +99,9 @@ class _Reader:
                 raise RecipeError([Problem(here.where(("remove",)), fact, hint)])
             return here
         if not isinstance(extends, str):
-            raise RecipeError([Problem(here.where(("extends",)), f"expected a recipe's name, found {brief(extends)}")])
+            fact = f"expected a recipe's name, found {brief(extends)}"
+            hint = "a shipped recipe (see `latentkit recipes`), or a path ending in .toml"
+            raise RecipeError([Problem(here.where(("extends",)), fact, hint)])
         parent = self.load(extends, path.parent if path else FilePath.cwd(), here.where(("extends",)))
         base = _removed(parent, removed, here)
         return Source(name, merge(base, tables), {**parent.places, **places}, parent, own)

@@ -53,7 +53,7 @@ class _Inert(type):
 
     def __call__(cls, *_: object, **__: object) -> Any:
         if cls.full_name in _MAKERS:
-            return cls.__new__(cls)
+            return object.__new__(cls)  # type: ignore[arg-type]  # mypy sees a metaclass, not its class
         raise _Called(cls.full_name)
 
 

@@ -140,4 +140,6 @@ def _said(text: str, kinds: abc.Collection[str]) -> tuple[str, str]:
         noun = "component for a part" if "generator" in kinds else "component for a loss"
     text = text.replace(f"no {' or '.join(kinds)} is called", f"no {noun} is called")
     fact, _, hint = re.sub(r"\ba (?=[aeiou])", "an ", text).partition("; ")
-    return (fact, hint) if hint.startswith(("did you mean", "see `")) else (f"{fact}; {hint}" if hint else fact, "")
+    if hint.startswith(("did you mean", "see `")):
+        return fact, hint
+    return (f"{fact}; {hint}" if hint else fact), "see `latentkit list`"

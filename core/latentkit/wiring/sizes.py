@@ -93,7 +93,9 @@ class Sizes:
             return self._ports(node, self.signatures[name][entry], name)
         if node.op == "apply":
             assert isinstance(node.value, Part)
-            return self._ports(node, node.value.signatures()[""], "it")
+            return self._ports(
+                node, node.value.signatures()[""], type(node.value).__name__.strip("_").replace("_", "-")
+            )
         return self._operation(node)
 
     def _is(self, node: Node, space: Space | Var) -> bool:
