@@ -131,9 +131,9 @@ def _facts(error: BaseException, path: tuple[str, ...]) -> abc.Iterator[tuple[tu
     if isinstance(error, IterableValidationError | cattrs.ClassValidationError):
         for inner in error.exceptions:
             if isinstance(inner, KeyError) and isinstance(error, cattrs.ClassValidationError):
-                name = str(inner.args[0])
-                wanted = _described(typing.get_type_hints(error.cl).get(name, object))
-                yield path, f"'{name}' is missing", f"write {name} = {wanted}"
+                key = str(inner.args[0])
+                wanted = _described(typing.get_type_hints(error.cl).get(key, object))
+                yield path, f"'{key}' is missing", f"write {key} = {wanted}"
             else:
                 yield from _facts(inner, path + _note(inner))
     elif isinstance(error, ForbiddenExtraKeysError):

@@ -123,17 +123,16 @@ def _file(path: FilePath, text: str, where: str) -> FilePath:
             return path
         there = path.exists()
         near = [] if there else [item.stem for item in path.parent.glob("*.toml") if item.is_file()]
-    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a name too long or with a NUL in it
-        raise RecipeError([Problem(where, f"no such recipe file: {text} ({_said(error)})")]) from None
+    except RuntimeError:  # a circle of links
+        raise RecipeError([Problem(where, f"no such recipe file: {text}")]) from None
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
+        said = error.strerror if isinstance(error, OSError) else error
+        raise RecipeError([Problem(where, f"no such recipe file: {text} ({said})")]) from None
     if there:
         what = "a folder" if path.is_dir() else "no regular file"
         raise RecipeError([Problem(where, f"no such recipe file: {text} is {what}")])
     hint = nearest(path.stem, near).replace("'?", ".toml'?")
     raise RecipeError([Problem(where, f"no such recipe file: {text}", hint)])
-
-
-def _said(error: Exception) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition(" from ")[0]
 
 
 def _removed(parent: Source, removed: object, here: Source) -> Tree:
