@@ -18,7 +18,7 @@ NARROW = (
     "--set", "train.log_every=1", "--set", "train.checkpoint_every=100000",
 )  # fmt: skip
 SLOW = ("--set", "train.batch=1024", "--set", "data.count=2048", "--set", "train.log_every=1", "--set",
-        "train.checkpoint_every=1")  # fmt: skip
+        "train.checkpoint_every=2")  # fmt: skip
 
 
 def training(folder: Path, step: int, *more: str) -> subprocess.Popen[str]:
