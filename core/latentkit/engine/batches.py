@@ -88,7 +88,8 @@ def split(count: int, rule: object) -> tuple[np.ndarray, np.ndarray]:
     elif isinstance(rule, dict) and _is_permutation(rule):
         order = np.random.RandomState(rule["seed"]).permutation(count)
         wanted = rule["train"]
-        cut = wanted if isinstance(wanted, int) else round(count * float(wanted))
+        share = float(wanted) if isinstance(wanted, float) and 0 < wanted <= 1 else 0.0
+        cut = wanted if isinstance(wanted, int) else round(count * share)
         if not 0 < cut <= count:
             raise DataError(f"split: train = {wanted} does not fit {count} samples")
         chosen, rest = order[:cut], order[cut:]

@@ -70,8 +70,11 @@ class Sizes:
     def _guess(self, waiting: abc.Sequence[Node]) -> bool:
         """Nothing follows any more: operands of + - * / are then alike, and a free draw is one number per sample."""
         for node in waiting:
-            if node.op in _BINARY and all(isinstance(self.of(arg), Var) for arg in node.args):
-                self.unifier.unify(self.of(node.args[0]), self.of(node.args[1]))
+            if node.op not in _BINARY:
+                continue
+            a, b = (self.of(arg) for arg in node.args)
+            if isinstance(a, Var) and isinstance(b, Var) and a is not b:
+                self.unifier.unify(a, b)
                 return True
         for node in waiting:
             for arg in node.args:
@@ -214,6 +217,9 @@ class Sizes:
 
     def _join(self, node: Node) -> bool:
         spaces = [self.of(arg) for arg in node.args]
+        for space in spaces:
+            if isinstance(space, Space) and not space.dims:
+                raise Mismatch(f"join() puts features behind each other, was given {space}, which has none")
         if any(isinstance(space, Var) or isinstance(space.dims[0], Var) for space in spaces):
             return False
         known = [space for space in spaces if isinstance(space, Space)]
