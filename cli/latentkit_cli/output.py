@@ -13,6 +13,8 @@ import typer
 
 from latentkit.errors import LatentkitError, RecipeError
 
+MOST_PROBLEMS = 50
+"""That are told at once. JSON has all of them."""
 BUG = "This is a bug in latentkit or in a plugin: please report it with the lines above and the command."
 
 
@@ -68,7 +70,9 @@ def fail(error: LatentkitError) -> int:
     problems = error.problems if isinstance(error, RecipeError) else ()
     text = str(error)
     if len(problems) > 1:
-        text = f"{len(problems)} problems\n" + textwrap.indent("\n".join(map(str, problems)), "  ")
+        shown = list(map(str, problems[:MOST_PROBLEMS]))
+        shown += [f"... and {len(problems) - MOST_PROBLEMS:,} more"] if len(problems) > MOST_PROBLEMS else []
+        text = f"{len(problems):,} problems\n" + textwrap.indent("\n".join(shown), "  ")
     _error(text)
     return 2
 

@@ -70,8 +70,8 @@ __all__ = [
     "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
     "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError",
     "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError", "Regularizer",
-    "Report", "Run", "RunError", "StopRun", "check", "compose", "convert", "evaluate", "explain", "hookimpl", "load", "loss",
-    "read", "recipes", "regularizer", "stateless", "train",
+    "Report", "Run", "RunError", "StopRun", "check", "compose", "convert", "evaluate", "explain", "hookimpl", "load",
+    "loss", "read", "recipes", "regularizer", "stateless", "train",
 ]  # fmt: skip
 
 

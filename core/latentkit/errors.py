@@ -7,8 +7,8 @@ from collections import abc
 
 import attrs
 
-_LONGEST_NAME = 100
-"""Longer ones are no slip of a finger, and comparing them takes long."""
+_LONGEST_NAME, _MOST_NAMES = 100, 500
+"""A longer name is no slip of a finger, and comparing many takes long."""
 
 
 class LatentkitError(Exception):
@@ -62,6 +62,6 @@ def nearest(name: str, known: abc.Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the closest known name, or the empty string."""
     names = list(known)
     close = [other for other in names if other.casefold() == name.casefold()]
-    if not close and len(name) <= _LONGEST_NAME:
+    if not close and len(name) <= _LONGEST_NAME and len(names) <= _MOST_NAMES:
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else ""

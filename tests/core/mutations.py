@@ -11,19 +11,139 @@ from typing import Any
 Tree = dict[str, Any]
 Path = tuple[str, ...]
 
-NUMBERS = (0, 1, 2, 3, -1, 5, 7, 0.0, 0.5, 1.0, -0.5, 1e-8, 1e-30, 1e8, 1e30, 1e308, -1e308, float("nan"),
-           float("inf"), float("-inf"), 10**6, 10**12, 2**31, 2**63, 10**30, -(2**63))  # fmt: skip
-VALUES = (*NUMBERS, True, False, "", "x", "z", "G", "fake", "normal", "step", "phase", "ünïcode", "a b", "_", [], [1],
-          [0, 1], [1.0, 0.0], ["G"], ["E", "E"], [[0, 1], [2, 3]], {}, {"use": "normal"}, {"use": "l2"}, {"from": 0, "to": 1, "over": 3},
-          {"from": 1, "to": 0.1, "over": 2, "shape": "exponential"}, {"steps": [[0, 1.0], [1, 0.0]]}, {"steps": [[2, 1], [1, 2]]},
-          {"a": {"b": {"c": 1}}})  # fmt: skip
-OPERATIONS = ("detach", "mean", "sum", "batch_mean", "exp", "log", "sqrt", "square", "abs", "sign", "sigmoid", "softplus",
-              "relu", "grad", "clip", "concat", "chunk", "roll", "flip", "take", "join", "lerp", "reparameterize")  # fmt: skip
-EXPRESSIONS = ("x", "z", "1", "0", "-1", "2 * x", "x / 0", "1 / mean(x)", "log(0)", "sqrt(-1)", "mean(x)", "sum(x)", "batch_mean(mean(x))",
-               "detach(x)", "detach(mean(x))", "x + z", "x - x", "sign(mean(x))", "exp(100 * mean(x))", "grad(mean(x), x)",
-               "mean(grad(mean(x), x))", "x.mu", "x[0]", "x ** 2", "lambda: 0", "__import__('os')", "x.__class__", "(", "", "x x",
-               "chunk(x, 0, 2)", "chunk(x, 1, 3)", "concat(x, x)", "flip(x)", "roll(x, 1)", "take(x, 0)", "lerp(x, x, 0.5)",
-               "clip(x, 0, 1)", "clip(x, 1, 0)", "join(z, z)", "G(z)", "E(x)", "E(G(z))", "G(E(x))", "D(x)", "D(E(x))", "nothing(x)")  # fmt: skip
+NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    -1,
+    5,
+    7,
+    0.0,
+    0.5,
+    1.0,
+    -0.5,
+    1e-8,
+    1e-30,
+    1e8,
+    1e30,
+    1e308,
+    -1e308,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    10**6,
+    10**12,
+    2**31,
+    2**63,
+    10**30,
+    -(2**63),
+)
+VALUES = (
+    *NUMBERS,
+    True,
+    False,
+    "",
+    "x",
+    "z",
+    "G",
+    "fake",
+    "normal",
+    "step",
+    "phase",
+    "ünïcode",
+    "a b",
+    "_",
+    [],
+    [1],
+    [0, 1],
+    [1.0, 0.0],
+    ["G"],
+    ["E", "E"],
+    [[0, 1], [2, 3]],
+    {},
+    {"use": "normal"},
+    {"use": "l2"},
+    {"from": 0, "to": 1, "over": 3},
+    {"from": 1, "to": 0.1, "over": 2, "shape": "exponential"},
+    {"steps": [[0, 1.0], [1, 0.0]]},
+    {"steps": [[2, 1], [1, 2]]},
+    {"a": {"b": {"c": 1}}},
+)
+OPERATIONS = (
+    "detach",
+    "mean",
+    "sum",
+    "batch_mean",
+    "exp",
+    "log",
+    "sqrt",
+    "square",
+    "abs",
+    "sign",
+    "sigmoid",
+    "softplus",
+    "relu",
+    "grad",
+    "clip",
+    "concat",
+    "chunk",
+    "roll",
+    "flip",
+    "take",
+    "join",
+    "lerp",
+    "reparameterize",
+)
+EXPRESSIONS = (
+    "x",
+    "z",
+    "1",
+    "0",
+    "-1",
+    "2 * x",
+    "x / 0",
+    "1 / mean(x)",
+    "log(0)",
+    "sqrt(-1)",
+    "mean(x)",
+    "sum(x)",
+    "batch_mean(mean(x))",
+    "detach(x)",
+    "detach(mean(x))",
+    "x + z",
+    "x - x",
+    "sign(mean(x))",
+    "exp(100 * mean(x))",
+    "grad(mean(x), x)",
+    "mean(grad(mean(x), x))",
+    "x.mu",
+    "x[0]",
+    "x ** 2",
+    "lambda: 0",
+    "__import__('os')",
+    "x.__class__",
+    "(",
+    "",
+    "x x",
+    "chunk(x, 0, 2)",
+    "chunk(x, 1, 3)",
+    "concat(x, x)",
+    "flip(x)",
+    "roll(x, 1)",
+    "take(x, 0)",
+    "lerp(x, x, 0.5)",
+    "clip(x, 0, 1)",
+    "clip(x, 1, 0)",
+    "join(z, z)",
+    "G(z)",
+    "E(x)",
+    "E(G(z))",
+    "G(E(x))",
+    "D(x)",
+    "D(E(x))",
+    "nothing(x)",
+)
 NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -91,15 +211,33 @@ def _nudge(tree: Tree, rng: Random, _: object) -> None:
     found = _pick(tree, rng, lambda value: isinstance(value, int | float) and not isinstance(value, bool))
     if found:
         value = found[0][found[1]]
-        found[0][found[1]] = rng.choice((value + 1, max(value - 1, 1), 2 * value)) if isinstance(value, int) else value * rng.choice((0.1, 0.5, 2.0, 10.0))
+        found[0][found[1]] = (
+            rng.choice((value + 1, max(value - 1, 1), 2 * value))
+            if isinstance(value, int)
+            else value * rng.choice((0.1, 0.5, 2.0, 10.0))
+        )
 
 
 TERMS = (
-    "mean(square(x_fake))", "0.1 * mean(abs(x_fake))", "softplus(mean(x_fake))", "mean(square(z - E(x_fake)))", "mean(square(x - x_fake))",
-    "relu(1 - mean(x_fake))", "square(mean(x_fake) - batch_mean(mean(x)))", "mean(square(chunk(x_fake, 0, 2) - chunk(x_fake, 1, 2)))",
-    "sigmoid(mean(x_fake) + mean(x))", "mean(square(grad(mean(square(x_fake)), x_fake)))", "mean(abs(lerp(x, x_fake, 0.5)))",
-    "mean(square(concat(x_fake, x)))", "mean(square(flip(x_fake)))", "mean(clip(x_fake, -0.1, 0.1))", "mean(sqrt(abs(x_fake) + 0.01))",
-    "mean(exp(-x_fake))", "mean(log(square(x_fake) + 1))", "mean(square(roll(x_fake, 1) - x_fake))", "sum(x_fake) / 64",
+    "mean(square(x_fake))",
+    "0.1 * mean(abs(x_fake))",
+    "softplus(mean(x_fake))",
+    "mean(square(z - E(x_fake)))",
+    "mean(square(x - x_fake))",
+    "relu(1 - mean(x_fake))",
+    "square(mean(x_fake) - batch_mean(mean(x)))",
+    "mean(square(chunk(x_fake, 0, 2) - chunk(x_fake, 1, 2)))",
+    "sigmoid(mean(x_fake) + mean(x))",
+    "mean(square(grad(mean(square(x_fake)), x_fake)))",
+    "mean(abs(lerp(x, x_fake, 0.5)))",
+    "mean(square(concat(x_fake, x)))",
+    "mean(square(flip(x_fake)))",
+    "mean(clip(x_fake, -0.1, 0.1))",
+    "mean(sqrt(abs(x_fake) + 0.01))",
+    "mean(exp(-x_fake))",
+    "mean(log(square(x_fake) + 1))",
+    "mean(square(roll(x_fake, 1) - x_fake))",
+    "sum(x_fake) / 64",
 )
 """Terms that train whoever makes x_fake."""
 
@@ -113,10 +251,15 @@ def _term(tree: Tree, rng: Random, _: object) -> None:
     loss = rng.choice(phases).setdefault("loss", {})
     if isinstance(loss, dict):
         of = rng.choice(TERMS)
-        loss["more"] = rng.choice([
-            of, {"of": of, "weight": rng.choice([0.1, 2, {"from": 1, "to": 0, "over": 3}, "batch_mean(mean(x))"])}, {"of": of, "every": 2},
-            {"use": rng.choice(["l1", "l2", "sse"]), "of": "x_fake", "to": "x"}, {"use": "core.r1", "of": of, "wrt": "x_fake", "weight": 0.1},
-        ])  # fmt: skip
+        loss["more"] = rng.choice(
+            [
+                of,
+                {"of": of, "weight": rng.choice([0.1, 2, {"from": 1, "to": 0, "over": 3}, "batch_mean(mean(x))"])},
+                {"of": of, "every": 2},
+                {"use": rng.choice(["l1", "l2", "sse"]), "of": "x_fake", "to": "x"},
+                {"use": "core.r1", "of": of, "wrt": "x_fake", "weight": 0.1},
+            ]
+        )
 
 
 def _swap(tree: Tree, rng: Random, _: object) -> None:
@@ -189,15 +332,24 @@ def _add(tree: Tree, rng: Random, components: abc.Sequence[str]) -> None:
         lambda: (("inference", rng.choice(["sample", "encode", "decode", "reconstruct", "code", "extra"])), expression),
         lambda: (("parts", "Q"), {"use": component}),
         lambda: (("draw", "u"), {"use": component}),
-        lambda: (("draw", "u"), {"use": "normal", "dim": rng.choice([1, 6, 10**9]), "per": rng.choice(["step", "phase"])}),
+        lambda: (
+            ("draw", "u"),
+            {"use": "normal", "dim": rng.choice([1, 6, 10**9]), "per": rng.choice(["step", "phase"])},
+        ),
         lambda: (("draw", "u"), {"use": "uniform", "like": expression}),
         lambda: (("state", "s"), {"start": rng.choice([0, 1.0, [6], [-1]]), "next": expression}),
         lambda: (("state", "s"), {"start": 0, "next": "s + batch_mean(mean(x))", "after": [phase], "every": 2}),
-        lambda: (("scalars", "k"), rng.choice([0, 1, 0.5, {"from": 0, "to": 1, "over": 2}, {"steps": [[0, 1], [1, 2]]}])),
+        lambda: (
+            ("scalars", "k"),
+            rng.choice([0, 1, 0.5, {"from": 0, "to": 1, "over": 2}, {"steps": [[0, 1], [1, 2]]}]),
+        ),
         lambda: (("average", "more"), {"parts": [part], "decay": rng.choice([0.0, 0.5, 0.999, 1.0, 2.0, -1.0])}),
         lambda: (("average", "more"), {"parts": [part], "half_life": rng.choice([0, 1, 1000]), "buffers": "average"}),
         lambda: (("phase", phase, "loss", "extra"), expression),
-        lambda: (("phase", phase, "loss", "extra"), {"of": expression, "weight": rng.choice([0, 2.0, 1e30, "k", expression]), "every": rng.choice([1, 2, 16])}),
+        lambda: (
+            ("phase", phase, "loss", "extra"),
+            {"of": expression, "weight": rng.choice([0, 2.0, 1e30, "k", expression]), "every": rng.choice([1, 2, 16])},
+        ),
         lambda: (("phase", phase, "loss", "extra"), {"use": component, "of": expression, "to": "x"}),
         lambda: (("phase", phase, "loss", "extra"), {"use": component, "of": expression, "wrt": "x"}),
         lambda: (("phase", phase, "loss", "extra"), {"use": component, "real": expression, "fake": expression}),
@@ -212,12 +364,14 @@ def _add(tree: Tree, rng: Random, components: abc.Sequence[str]) -> None:
         lambda: (("parts", part, "init"), {"use": component}),
         lambda: (("together",), rng.random() < 0.5),
         lambda: (("order",), rng.sample(phases, len(phases))),
-        lambda: (("data", rng.choice(["per", "flip", "split", "range", "channels", "resolution", "gives"])),
-         rng.choice(["phase", True, 0.5, [0.0, 1.0], 1, 3, 8, 12, {"x": "image", "y": "label"}, {"y": "image"}])),
+        lambda: (
+            ("data", rng.choice(["per", "flip", "split", "range", "channels", "resolution", "gives"])),
+            rng.choice(["phase", True, 0.5, [0.0, 1.0], 1, 3, 8, 12, {"x": "image", "y": "label"}, {"y": "image"}]),
+        ),
         lambda: (("extends",), rng.choice(["ogan", "alae-mlp", "nothing", ""])),
         lambda: (("remove",), rng.choice([["flow.gap"], ["parts"], [""], "flow", ["phase.encode.loss"]])),
         lambda: (("stage",), [{"steps": 3}]),
-    ]  # fmt: skip
+    ]
     path, value = rng.choice(new)()
     table = tree
     for key in path[:-1]:

@@ -309,5 +309,5 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"nested more than 32 deep"):
         read(path)
     path.write_text("#" * 1_100_000)
-    with pytest.raises(RecipeError, match=r"1\.1 MB is no recipe"):
+    with pytest.raises(RecipeError, match=r"1\.1 MB are no recipe; at most 100\.0 kB are read"):
         read(path)

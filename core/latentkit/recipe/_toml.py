@@ -6,10 +6,12 @@ import re
 import tomllib
 from pathlib import Path
 
+from latentkit._memory import in_units
 from latentkit.errors import Problem, RecipeError
 from latentkit.recipe.merging import Tree
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 100_000
+"""More than any recipe has, and little enough to read within a second, whatever is in it."""
 MAX_DEPTH = 32
 _DEEP_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}""")
 """A dotted key as long as no recipe has; tomllib takes time in the square of its length."""
@@ -39,9 +41,8 @@ def read_text(path: Path, label: str) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            size = path.stat().st_size / 1e6
-            hint = "a recipe has some kB; is this another file?"
-            raise RecipeError([Problem(label, f"{size:.1f} MB is no recipe; at most 1 MB is read", hint)])
+            fact = f"{in_units(path.stat().st_size)} are no recipe; at most {in_units(MAX_BYTES)} are read"
+            raise RecipeError([Problem(label, fact, "a recipe has some kB; is this another file?")])
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise RecipeError([Problem(label, f"cannot be read: {error.strerror}")]) from None

@@ -33,7 +33,8 @@ class Names:
         self.recipe, self.source, self.parts = recipe, source, parts
         self.faulty = faulty
         """Values from outside that have problems of their own; what depends on them is left alone."""
-        self.problems: list[Problem] = []
+        self.problems: dict[Problem, None] = {}
+        """What was found, each once, in order."""
         self.kinds: dict[str, str] = {}
         self.trees: dict[str, Tree] = {}
         self.used: set[str] = set()
@@ -75,9 +76,7 @@ class Names:
 
     def problem(self, path: Path, fact: str, hint: str = "") -> None:
         """Remember a problem at a key of the recipe."""
-        found = Problem(self.source.where(path), fact, hint)
-        if found not in self.problems:
-            self.problems.append(found)
+        self.problems[Problem(self.source.where(path), fact, hint)] = None
 
 
 class Scope:
