@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import abc
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -16,6 +18,8 @@ WIDTHS: dict[str, object] = {"channels_base": 4, "hidden": 16}
 """Options of parts that say how wide a network is, and what they become in tests."""
 Narrow = abc.Callable[..., dict[str, object]]
 Golden = abc.Callable[[str], dict[str, Tensor]]
+Given = abc.Callable[[str], dict[str, Tensor]]
+Reproduced = abc.Callable[..., None]
 
 
 @pytest.fixture
@@ -25,6 +29,31 @@ def golden() -> Golden:
     return lambda name: load_file(folder / f"{name}.safetensors")
 
 
+@pytest.fixture
+def given(golden: Golden) -> Given:
+    """The inputs of a case of the stored losses."""
+    return lambda case: _of_case(golden("losses"), f"{case}/in/")
+
+
+@pytest.fixture
+def reproduced(golden: Golden) -> Reproduced:
+    """Compares values with all the results of a case; one that is missing, or too many, fails."""
+
+    def compare(case: str, got: abc.Mapping[str, Tensor], elsewhere: abc.Collection[str] = ()) -> None:
+        wanted = _of_case(golden("losses"), f"{case}/out/")
+        assert wanted, f"no case {case}"
+        assert got.keys() == wanted.keys() - set(elsewhere)
+        for key, value in got.items():
+            named = functools.partial("{}: {}".format, key)
+            torch.testing.assert_close(value, wanted[key], rtol=1e-9, atol=1e-10, msg=named)
+
+    return compare
+
+
+def _of_case(tensors: abc.Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
 @pytest.fixture(scope="session")
 def narrow() -> Narrow:
     """Overrides that make a shipped recipe small enough to train in a moment; no flow and no phase changes."""
@@ -32,9 +61,11 @@ def narrow() -> Narrow:
     def overrides(recipe: str, **more: object) -> dict[str, object]:
         found: dict[str, object] = {
             "train.batch": 4, "train.log_every": 1, "train.checkpoint_every": 3, "train.keep_checkpoints": 2,
-            "data.resolution": 8,
         }  # fmt: skip
-        for name, part in wired(recipe).parts.items():
+        wiring = wired(recipe)
+        alone = len(wiring.data) == 1
+        found |= {f"data{'' if alone else f'.{name}'}.resolution": 8 for name in wiring.data}
+        for name, part in wiring.parts.items():
             found |= {f"parts.{name}.{option}": width for option, width in WIDTHS.items() if hasattr(part, option)}
         return found | more
 

@@ -29,5 +29,5 @@ def code_of(model: Model, given: str) -> Tensor:
         raise LatentkitError(
             f"'{model.name}' computes its code from {', '.join(data)} and draws none; give image files instead of seeds"
         )
-    (value,) = model.values([code], 1, seed=int(given))
+    value: Tensor = model.values([code], 1, seed=int(given))[0]
     return value

@@ -18,7 +18,8 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric", metavar="NAME", show_default=False,
-        help="One of `latentkit list metric`; may be repeated.  [default: all]",
+        help="One of `latentkit list metric`; may be repeated.  [default: all but nll and classifier-frechet, "
+        "which take minutes]",
     ),
 ]  # fmt: skip
 BothWeights = Annotated[
@@ -26,6 +27,21 @@ BothWeights = Annotated[
     typer.Option("--weights", metavar="average|raw|both", help="Which weights, where the recipe averages them."),
 ]
 Count = Annotated[int, typer.Option("-n", metavar="N", min=1, help="Draws, or held-out images, at most.")]
+Codes = Annotated[
+    int | None,
+    typer.Option("--samples", metavar="K", min=1, help="Of nll: codes per image.  [default: 200]", show_default=False),
+]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        "--prior", metavar="gmm", show_default=False,
+        help="Of classifier-frechet: decode draws of a prior that is fitted to the codes of training images.",
+    ),
+]  # fmt: skip
+Components = Annotated[
+    int | None,
+    typer.Option("--components", metavar="K", min=1, help="Of that prior.  [default: 10]", show_default=False),
+]
 
 
 def evaluate(
@@ -34,6 +50,9 @@ def evaluate(
     weights: BothWeights = "both",
     count: Count = 2000,
     seed: Seed = 0,
+    samples: Codes = None,
+    prior: Prior = None,
+    components: Components = None,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -45,10 +64,15 @@ def evaluate(
     Example:
       latentkit eval runs/ogan-01
       latentkit eval runs/ogan-01 --metric latent-reconstruction --weights raw -n 500
+      latentkit eval runs/ogan-01 --metric classifier-frechet
     """
     from latentkit import evaluate as measured
 
-    results = measured(run, metrics or None, weights=cast("Choice", weights), n=count, seed=seed, device=device)
+    given = {"samples": samples, "prior": prior, "components": components}
+    results = measured(
+        run, metrics or None, weights=cast("Choice", weights), n=count, seed=seed, device=device,
+        options={name: value for name, value in given.items() if value is not None},
+    )  # fmt: skip
     if as_json:
         emit([result.record() for result in results])
         return

@@ -12,7 +12,7 @@ from latentkit_cli.options import AsJson, Device, Images, RunPath, Seed, Weights
 from latentkit_cli.output import emit, near
 
 if TYPE_CHECKING:
-    from latentkit import Model
+    from latentkit import CodePrior, Model
     from latentkit.runs.loading import Weights as WeightsChoice
 
 Count = Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many.")]
@@ -30,6 +30,17 @@ CodeFile = Annotated[
 End = Annotated[str, typer.Argument(metavar="A", help="An image file, or a number: the draw of this seed.")]
 OtherEnd = Annotated[str, typer.Argument(metavar="B", help="Likewise.")]
 PathSteps = Annotated[int, typer.Option("--steps", metavar="N", min=2, help="Images, both ends included.")]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        "--prior", metavar="gmm", show_default=False,
+        help="Decode draws of a mixture of Gaussians, fitted to the codes of training images and kept in the run.",
+    ),
+]  # fmt: skip
+Components = Annotated[
+    int | None,
+    typer.Option("--components", metavar="K", min=1, help="Of that mixture.  [default: 10]", show_default=False),
+]
 Spherical = Annotated[bool, typer.Option("--spherical", help="Along the arc between the codes, not straight.")]
 
 
@@ -37,6 +48,8 @@ def sample(
     run: RunPath,
     count: Count = 64,
     seed: Seed = 0,
+    prior: Prior = None,
+    components: Components = None,
     out: Picture = None,
     weights: Weights = "average",
     device: Device = "cpu",
@@ -44,18 +57,30 @@ def sample(
 ) -> None:
     """Draw samples, as one picture.
 
+    With --prior, codes are not drawn as the recipe says, but from a density that is fitted to the codes of its
+    training images; also for autoencoders that draw none. The first time needs the data and scikit-learn.
+
     \b
     Example:
       latentkit sample runs/ogan-01 -n 64 --seed 1 --out samples.png
+      latentkit sample runs/ogan-01 --prior gmm --components 20
     """
     file = _file(run, out, "samples.png")
+    if components is not None and prior is None:
+        raise LatentkitError("--components: is of a prior, so it needs --prior gmm")
     model = _loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
 
-    images = model.sample(count, seed)
+    facts: dict[str, object] = {"n": count, "seed": seed, "step": model.step}
+    if prior is None:
+        images = model.sample(count, seed)
+    else:
+        fitted = _prior(run, prior, components, weights, str(model.device))
+        images = model.decode(fitted.sample(count, seed))
+        facts["prior"] = fitted.notes
     pictures.save_png(pictures.grid(as_array(images), value_range(model)), file)
-    _wrote(file, as_json, n=count, seed=seed, step=model.step)
+    _wrote(file, as_json, **facts)
 
 
 def reconstruct(
@@ -155,6 +180,14 @@ def _loaded(run: Path, weights: str, device: str) -> Model:
     from latentkit.settings import Settings
 
     return load(run, cast("WeightsChoice", weights), str(Settings(device=device).torch_device()))
+
+
+def _prior(run: Path, kind: str, components: int | None, weights: str, device: str) -> CodePrior:
+    from latentkit import fit_prior
+    from latentkit.evaluation.expost import COMPONENTS
+
+    chosen = COMPONENTS if components is None else components
+    return fit_prior(run, kind, components=chosen, weights=cast("WeightsChoice", weights), device=device)
 
 
 def _file(run: Path, out: Path | None, what: str, *others: str) -> Path:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         RegistryError,
         RunError,
     )
+    from latentkit.evaluation.code_prior import CodePrior
+    from latentkit.evaluation.expost import fit_prior
     from latentkit.hooks import hookimpl
     from latentkit.interfaces import (
         Conversion,
@@ -51,6 +53,8 @@ _HOMES = {
     "api": ("Recipe", "check", "compose", "evaluate", "explain", "read", "recipes"),
     "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "Recipe", "RecipeError",
                "RegistryError", "RunError"),
+    "evaluation.code_prior": ("CodePrior",),
+    "evaluation.expost": ("fit_prior",),
     "hooks": ("hookimpl",),
     "interfaces": ("Conversion", "Converter", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
                    "Loss", "Mapping", "Metric", "Observer", "Part", "Prior", "Regularizer"),
@@ -67,11 +71,11 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
-    "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError",
-    "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError", "Regularizer",
-    "Report", "Run", "RunError", "StopRun", "check", "compose", "convert", "evaluate", "explain", "hookimpl", "load",
-    "loss", "read", "recipes", "regularizer", "stateless", "train",
+    "CodePrior", "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder", "Function",
+    "Generator", "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model",
+    "NotFiniteError", "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError",
+    "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compose", "convert", "evaluate", "explain",
+    "fit_prior", "hookimpl", "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from latentkit.events import Event
+    from latentkit.testing.examples import Example
 
 hookspec = pluggy.HookspecMarker("latentkit")
 hookimpl = pluggy.HookimplMarker("latentkit")
@@ -29,6 +30,11 @@ def latentkit_recipes() -> abc.Mapping[str, Path]:  # type: ignore[empty-body]
 @hookspec
 def latentkit_converters() -> abc.Mapping[str, object]:  # type: ignore[empty-body]
     """Converters of foreign checkpoints by name: a ``lk.Converter``, its class, or ``"module:attribute"``."""
+
+
+@hookspec
+def latentkit_examples(folder: Path) -> abc.Mapping[str, Example]:  # type: ignore[empty-body]
+    """Options and inputs that ``latentkit.testing`` cannot derive, by bare name; ``folder`` is for files."""
 
 
 @hookspec

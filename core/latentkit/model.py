@@ -153,19 +153,19 @@ class Model:
     def _role(self, name: str, n: int, seed: int, given: abc.Mapping[str, Tensor]) -> Tensor:
         if name not in self.wiring.inference:
             raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}")
-        (value,) = self.values([self.wiring.inference[name]], n, seed=seed, given=given)
+        value: Tensor = self.values([self.wiring.inference[name]], n, seed=seed, given=given)[0]
         return value
 
     def values(
         self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0, given: abc.Mapping[str, Tensor] | None = None
-    ) -> list[Tensor]:
-        """Evaluate nodes together on the same draws, in chunks."""
+    ) -> list[Any]:
+        """Evaluate nodes together on the same draws, in chunks; each node has one value per sample."""
         sources: dict[Node, Any] = {}
         streams = Streams(seed, self.device)
 
         def whole(node: Node) -> Any:
             if node not in sources:
-                sources[node] = self._source(node, n, streams, given or {})
+                sources[node] = self.source(node, n, streams, given or {})
             return sources[node]
 
         chunks: list[list[Any]] = []
@@ -177,9 +177,14 @@ class Model:
                 return value[start : start + CHUNK] if per_sample else value
 
             chunks.append(evaluate(nodes, self.parts, self.wiring.spaces, piece))
-        return [torch.cat(list(parts)) for parts in zip(*chunks, strict=True)]
+        return [_joined(parts) for parts in zip(*chunks, strict=True)]
 
-    def _source(self, node: Node, n: int, streams: Streams, given: abc.Mapping[str, Tensor]) -> Any:
+    def source(self, node: Node, n: int, streams: Streams, given: abc.Mapping[str, Tensor]) -> Any:
+        """The value of a source for ``n`` samples: given, drawn, a state, or a number at the model's step.
+
+        Raises:
+            LatentkitError: a value that must be given.
+        """
         kind, name = node.source
         if kind != "timed" and name in given:
             value = given[name].to(self.device)
@@ -206,6 +211,12 @@ class Model:
         if x.ndim != 4 or tuple(x.shape[1:]) != space.dims:
             raise LatentkitError(f"expected images [n, {', '.join(map(str, space.dims))}], found {list(x.shape)}")
         return x
+
+
+def _joined(chunks: abc.Sequence[Any]) -> Any:
+    if isinstance(chunks[0], Tensor):
+        return torch.cat(list(chunks))
+    return type(chunks[0])(*(_joined(fields) for fields in zip(*chunks, strict=True)))
 
 
 def _batched(node: Node) -> bool:

@@ -53,7 +53,7 @@ class Constraint(Component):
 class NormalInitializer(Initializer):
     """Weights of linear and convolutional layers from N(0, std^2), biases 0 (DCGAN: std 0.02)."""
 
-    std: float = 0.02
+    std: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
 
     def initialize(self, module: nn.Module) -> None:
         """Draw the weights."""

@@ -28,6 +28,9 @@ class Var:
     name: str
     owner: str = ""
 
+    def __str__(self) -> str:
+        return self.name
+
 
 Dim = int | Var
 Range = tuple[float, float]

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 import attrs
 
 from latentkit.interfaces import Discriminator, Encoder, Function, Generator, Loss, Mapping, Part, Regularizer
+from latentkit.interfaces.parts import Likelihood
+from latentkit.ports import parse_ports
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -67,9 +69,26 @@ def stateless(
     return lambda function: Stateless(function, kind, ports, independent)
 
 
-def loss(ports: str) -> abc.Callable[[abc.Callable[P, R]], Stateless[P, R]]:
-    """Make a function a loss: ``-> score`` is one number per sample, ``-> scalar`` couples the batch."""
-    return stateless("loss", ports, independent="scalar" not in ports)
+def loss(ports: str, *, likelihood: Likelihood | None = None) -> abc.Callable[[abc.Callable[P, R]], Stateless[P, R]]:
+    """Make a function a loss: ``-> score`` is one number per sample, ``-> scalar`` couples the batch.
+
+    Args:
+        ports: see :func:`stateless`.
+        likelihood: what it says of the probability of its port ``to``, where it is a likelihood
+            (:data:`latentkit.interfaces.parts.Likelihood`); the metric ``nll`` reads it.
+
+    Raises:
+        TypeError: as :func:`stateless`; or a likelihood without a port ``to``.
+    """
+
+    def make(function: abc.Callable[P, R]) -> Stateless[P, R]:
+        made = Stateless(function, "loss", ports, "scalar" not in ports)
+        if likelihood and "to" not in {port.name for port in parse_ports(ports, {}).inputs}:
+            raise TypeError(f"{function.__qualname__}: a likelihood has a port 'to', whose probability it tells")
+        made.part_type.likelihood = likelihood  # type: ignore[attr-defined]  # a loss has it
+        return made
+
+    return make
 
 
 def regularizer(ports: str) -> abc.Callable[[abc.Callable[P, R]], Stateless[P, R]]:

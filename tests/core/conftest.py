@@ -7,9 +7,11 @@ import sys
 from collections import abc
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from latentkit._building import RecipeLike, wired
 from latentkit.engine.batches import open_samples
@@ -18,10 +20,13 @@ from latentkit.recipe.source import read
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
+from latentkit.wiring.graph import Node
 
 HERE = Path(__file__).parent
 SYSTEMS = HERE / "systems"
 Start = abc.Callable[..., Training]
+Component = abc.Callable[..., abc.Callable[..., Tensor]]
+Valued = abc.Callable[..., dict[str, Tensor]]
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +88,77 @@ def transplant() -> abc.Callable[[Training, Training], None]:
         target.step_count, target.images = source.step_count, source.images
 
     return move
+
+
+@pytest.fixture
+def component(registry: Registry) -> Component:
+    """A registered loss, regularizer or function with its options, as a function of its ports."""
+
+    def find(use: str, **options: object) -> abc.Callable[..., Tensor]:
+        part = registry.load(use)(**options)
+        names = [port.name for port in part.signatures()[""].inputs]
+        module = part.build()
+
+        def call(*args: object, **named: object) -> Tensor:
+            left_over = named.keys() - set(names[len(args) :])
+            assert not left_over, f"{use} has no port {left_over}"
+            return module(*args, *[named.get(name) for name in names[len(args) :]])
+
+        return call
+
+    return find
+
+
+@pytest.fixture
+def valued(registry: Registry) -> Valued:
+    """Evaluates expressions and objectives as the library does in a training step, in float64, on given values.
+
+    ``wanted`` has expressions, whose values are returned as they are, and tables of terms, whose weighted sum of means
+    is. Given numbers are scalars of the recipe, other given values are draws: of scores, or latents, or of the
+    sizes at hand, unless ``tables`` say what they are. ``load`` may change the parts.
+    """
+
+    def evaluate(
+        wanted: abc.Mapping[str, str | dict[str, Any]], given: abc.Mapping[str, Tensor],
+        load: abc.Callable[[Training], None] | None = None, **tables: dict[str, Any],
+    ) -> dict[str, Tensor]:  # fmt: skip
+        draws = {name: value for name, value in given.items() if value.ndim}
+        recipe = {
+            "data": {"use": "toy.images", "gives": {"unused": "image"}},
+            "scalars": {name: float(value) for name, value in given.items() if not value.ndim},
+            "draw": {name: drawn_like(value) for name, value in draws.items()} | tables.get("draw", {}),
+            "parts": {"nothing": {"use": "parameter", "shape": [1]}} | tables.get("parts", {}),
+            "flow": tables.get("flow", {}),
+            "inference": {"nothing": "nothing()"},
+            "phase": {
+                name: {"train": ["nothing"], "loss": {"it": f"sum({what})"} if isinstance(what, str) else what}
+                for name, what in wanted.items()
+            },
+        }
+        training = Training(wired(recipe, None, registry), registry, None, Settings(precision="float64"))
+        if load is not None:
+            load(training)
+        values: dict[str, Tensor] = {}
+
+        def watch(program: Any, slots: abc.Sequence[Any], _: object) -> None:
+            def at(node: Node) -> Any:
+                return slots[program.slots[node]]
+
+            (phase,) = program.plan.phases
+            if isinstance(wanted[phase.name], str):
+                (value,) = (at(term.node.args[0]) for term in phase.terms)
+            else:
+                value = sum(at(term.weight) * at(term.node).mean() for term in phase.terms)
+            values[phase.name] = value.detach()
+
+        training.watch = watch
+        training.step(dict.fromkeys(wanted, draws))
+        return values
+
+    return evaluate
+
+
+def drawn_like(value: Tensor) -> dict[str, object]:
+    sizes = [*value.shape[1:]]
+    how = {0: {"row": True}, 1: {"dim": sizes[0] if sizes else 0}}.get(len(sizes), {"shape": sizes})
+    return {"use": "normal", **how}

@@ -137,7 +137,7 @@ def test_pixel_error_is_that_of_the_held_out_images(model: Model, samples: Sampl
     rebuilt = model.reconstruct(torch.from_numpy(x)).numpy()
     error = float(np.mean((rebuilt.astype(np.float64) - x) ** 2))
     figures = PixelReconstruction().measure(model, samples, n=2000, seed=0)
-    wanted = {"pixel-reconstruction": error, "pixel-psnr": -10 * math.log10(error)}
+    wanted = {"pixel-reconstruction": error, "pixel-mse": error, "pixel-psnr": -10 * math.log10(error)}
     assert values(figures) == pytest.approx(wanted, rel=1e-5)
     assert figures[0].protocol == {
         "n": HELD_OUT, "images": "held out", "split": NARROW["data.split"], "range": [0.0, 1.0],
@@ -148,14 +148,15 @@ def test_pixel_error_is_that_of_the_held_out_images(model: Model, samples: Sampl
 def test_pixel_error_is_in_the_value_range_of_the_data(low: float, high: float) -> None:
     model = autoencoder(bias=0.1)
     assert values(evaluate(model, ["pixel-reconstruction"])) == pytest.approx(
-        {"pixel-reconstruction": 0.01, "pixel-psnr": 20.0}, rel=1e-4
+        {"pixel-reconstruction": 0.01, "pixel-mse": 0.01, "pixel-psnr": 20.0}, rel=1e-4
     )
     wide = compose("alae-mlp", NARROW | {"draw.z.dim": SIDE * SIDE, "data.range": [low, high]})
     wide.parts |= model.parts
     found = evaluate(wide, ["pixel-reconstruction"])
-    wanted = {"pixel-reconstruction": 0.01, "pixel-psnr": 20.0 + 20 * math.log10(high - low)}
+    scaled = 0.01 / (high - low) ** 2
+    wanted = {"pixel-reconstruction": 0.01, "pixel-mse": scaled, "pixel-psnr": -10 * math.log10(scaled)}
     assert values(found) == pytest.approx(wanted, rel=1e-4)
-    assert found[0].protocol["range"] == [low, high]
+    assert [result.protocol["range"] for result in found] == [[low, high], [0.0, 1.0], [low, high]]
 
 
 def test_at_most_n_held_out_images_are_taken_in_any_portions(
@@ -169,7 +170,8 @@ def test_at_most_n_held_out_images_are_taken_in_any_portions(
 
 
 def test_a_perfect_reconstruction_has_no_psnr() -> None:
-    assert values(evaluate(autoencoder(), ["pixel-reconstruction"])) == {"pixel-reconstruction": 0.0}
+    found = values(evaluate(autoencoder(), ["pixel-reconstruction"]))
+    assert found == {"pixel-reconstruction": 0.0, "pixel-mse": 0.0}
 
 
 @pytest.mark.parametrize("portion", [1024, 7])

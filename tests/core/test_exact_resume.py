@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 import latentkit as lk
+from latentkit._building import wired
 from latentkit.runs.files import read_tensors
 
 STEPS = 12
@@ -99,22 +100,33 @@ def same(a: Path, b: Path) -> None:
         assert [file.read_bytes() for file in drawn[0]] == [file.read_bytes() for file in drawn[1]]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("recipe", sorted(lk.recipes()))
+def from_folder(recipe: str, pictures: Path, workers: int, cache: Path) -> dict[str, object]:
+    """Overrides that read every source of a recipe from files, decoded by so many processes."""
+    found: dict[str, object] = {}
+    for name, spec in wired(recipe).recipe.data.items():
+        start = "data" if len(wired(recipe).data) == 1 else f"data.{name}"
+        found |= {f"{start}.use": "folder", f"{start}.path": str(pictures), f"{start}.workers": workers}
+        found |= {f"{start}.channels": spec.channels or 1, f"{start}.cache": str(cache)}
+    return found
+
+
+@pytest.mark.parametrize(("number", "recipe"), enumerate(sorted(lk.recipes())), ids=sorted(lk.recipes()))
 def test_a_run_that_is_killed_at_a_random_moment_continues_exactly(
-    recipe: str, workers: int, killer: Killer, pictures: Path, narrow: Narrow, tmp_path: Path
+    number: int, recipe: str, killer: Killer, pictures: Path, narrow: Narrow, tmp_path: Path
 ) -> None:
-    channels = lk.read(recipe).tables["data"].get("channels", 1)  # type: ignore[attr-defined]
-    folder = {"data.use": "folder", "data.path": str(pictures), "data.workers": workers, "data.channels": channels}
-    overrides = {**narrow(recipe), **folder, "data.cache": str(tmp_path / "cache")}
-    job: dict[str, object] = {"recipe": recipe, "steps": STEPS, "overrides": overrides}
-    lasted = killer.train({**job, "out": str(tmp_path / "whole")}, None)
+    undisturbed, killed = (1, 2) if number % 2 else (2, 1)  # data workers
+
+    def job(workers: int) -> dict[str, object]:
+        overrides = narrow(recipe) | from_folder(recipe, pictures, workers, tmp_path / "cache")
+        return {"recipe": recipe, "steps": STEPS, "overrides": overrides}
+
+    lasted = killer.train({**job(undisturbed), "out": str(tmp_path / "whole")}, None)
     shutil.rmtree(tmp_path / "cache")  # so that the workers decode once more
     moment = random.uniform(0.02, lasted)
-    killer.train({**job, "out": str(tmp_path / "parts")}, moment)
+    killer.train({**job(killed), "out": str(tmp_path / "parts")}, moment)
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     started = (tmp_path / "parts/recipe.toml").is_file()
-    again = {"out": str(tmp_path / "parts"), "resume": True} if started else {**job, "out": str(tmp_path / "parts")}
-    killer.train(again, None)
+    again = {"resume": True} if started else job(killed)
+    killer.train({**again, "out": str(tmp_path / "parts")}, None)
     same(tmp_path / "whole", tmp_path / "parts")
     assert not [path.name for path in (tmp_path / "parts").iterdir() if path.name.startswith(".")]

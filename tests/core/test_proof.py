@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import latentkit as lk
 from latentkit._building import wired
 from latentkit.engine.training import Training
+from latentkit.proof.synthetic import Synthetic
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry, default_registry
 
@@ -91,13 +92,16 @@ def test_check_opens_no_data() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(lk.recipes()) - {"ogan-128"}))
-def test_gradients_go_to_trained_parts_and_nowhere_else(name: str) -> None:
-    small = SMALL_ALAE if name.startswith("alae") else SMALL
-    wiring = wired(name, {**small, "data.count": 16})
+def test_gradients_go_to_trained_parts_and_nowhere_else(
+    name: str, narrow: abc.Callable[..., dict[str, object]]
+) -> None:
+    wiring = wired(name, narrow(name))
     training = Training(wiring, default_registry(), None, batch=4)
     phases = {phase.name: set(phase.spec.train) for phase in wiring.phases}
     joint = wiring.recipe.together
-    values: dict[str, dict[str, Any]] = {phase: {"x": torch.rand(4, 1, 8, 8)} for phase in phases}
+    synthetic = Synthetic(wiring, 4, torch.device("cpu"), torch.float32)
+    data = {value: synthetic.of_space(space) for value, space in wiring.data_spaces.items()}
+    values: dict[str, dict[str, Any]] = dict.fromkeys(phases, data)
     for part in training.modules.values():
         for parameter in part.parameters():
             assert parameter.grad is None
@@ -112,7 +116,7 @@ def test_gradients_go_to_trained_parts_and_nowhere_else(name: str) -> None:
         seen.append((program.plan.phases[0].name, moved))
 
     training.watch = watch
-    training.step(values)
+    training.step(values, repeats=1)
     done: set[str] = set()
     for phase, moved in seen:  # seen before the phase's own update
         assert moved == done

@@ -244,6 +244,16 @@ def test_names_and_expressions(old: str, new: str, message: str, faults: Faults)
         ('"-fake"', '"mean(grad(x_fake, z))"', "grad(y, x) wants one number per sample as y, was given image[1,8,8]"),
         ('"D(x_fake)"', '"D(x_fake, z)"', "D takes 1 inputs (x: image[channels,height,width]), was given 2"),
         ('"D(x)"', '"D()"', "D takes 1 inputs (x: image[channels,height,width]), was given 0"),
+        ('"-fake"', '"mean(join(x_fake, z))"', "join() wants values that differ in their first size, was given image["),
+        ('"-fake"', '"mean(chunk(x_fake, 0, 2) - x)"',
+         "- wants values of equally many samples, was given 1/2 and 1 times the batch\n  chunk() and concat() change"),
+        ('"-fake"', '"mean(take(x_fake, fake))"', "take(a, index) wants an index per sample, was given score"),
+        ('"-fake"', '"fake + flip(2)"', "flip() picks samples of a batch, was given scalar, which has none"),
+        ('"-fake"', '"mean(clip(x_fake, fake, 1))"', "clip(a, low, high) wants numbers as limits, was given score and"),
+        ("[flow]", "[monitor]\nm = 'batch_mean(p)'\n[state]\np = { start = [6], next = 'p' }\n[flow]",
+         "batch_mean() takes the batch away, was given one tensor[6], which has none"),
+        ("[flow]", "[state]\np = { next = 'fake' }\n[flow]",
+         "mine.toml, line 9, [state] p.next: a state has no batch, this is score\n  batch_mean() takes the batch away"),
     ],
 )  # fmt: skip
 def test_spaces_that_disagree_are_both_named_with_the_edge(old: str, new: str, message: str, faults: Faults) -> None:

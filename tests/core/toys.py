@@ -408,6 +408,12 @@ def ada(x: Tensor, p: Tensor, u: Tensor) -> Tensor:
     return x + torch.where(u[:, 1] < p, u[:, 2], 0 * u[:, 2])[:, None, None, None]
 
 
+@stateless("function", "mu: latent[dim], logvar: latent[dim] -> posterior[dim]")
+def gaussian(mu: Tensor, logvar: Tensor) -> Posterior:
+    """A posterior from its two fields."""
+    return Posterior(mu, logvar)
+
+
 @stateless("function", "q: posterior[dim] -> score")
 def kl(q: Posterior) -> Tensor:
     """From N(mu, exp(logvar)) to N(0, 1)."""
@@ -473,6 +479,6 @@ class Plugin:
             "post": Post, "split": Splitter, "disc": Disc, "code-disc": CodeDisc, "pair-disc": PairDisc,
             "label-disc": LabelDisc, "map": Map, "pool": Pool, "style-gen": StyleGen, "style-enc": StyleEnc,
             "mixing": Mixing, "repeat": Repeat, "noisy-enc": NoisyEnc, "fade": fade, "truncate": truncate, "ada": ada,
-            "kl": kl, "kl-loss": kl_loss, "kl-capacity": kl_capacity, "vamp-kl": vamp_kl, "l1": l1,
-            "batch-kl": batch_kl, "distance": distance,
+            "gaussian": gaussian, "kl": kl, "kl-loss": kl_loss, "kl-capacity": kl_capacity, "vamp-kl": vamp_kl,
+            "l1": l1, "batch-kl": batch_kl, "distance": distance,
         }  # fmt: skip

@@ -24,7 +24,7 @@ def _softplus(x: Tensor) -> Tensor:
 def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Binary cross-entropy of a discriminator (Goodfellow et al. 2014, eq. 1).
 
-    ``softplus(-real) + softplus(fake)``, both of shape ``b``; returns ``b``, in nats.
+    ``softplus(-real) + softplus(fake)``, both of shape ``b``; returns ``b``, in nats, at least 0.
     """
     return _softplus(-real) + _softplus(fake)
 
@@ -33,7 +33,7 @@ def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 def logistic_generator(fake: Tensor) -> Tensor:
     """Non-saturating objective of a generator (Goodfellow et al. 2014, section 3).
 
-    ``softplus(-fake)``, shape ``b``; returns ``b``, in nats.
+    ``softplus(-fake)``, shape ``b``; returns ``b``, in nats, at least 0.
     """
     return _softplus(-fake)
 
@@ -42,7 +42,8 @@ def logistic_generator(fake: Tensor) -> Tensor:
 def saturating_generator(fake: Tensor) -> Tensor:
     """Minimax objective of a generator, which saturates (Goodfellow et al. 2014, eq. 1).
 
-    ``-softplus(fake)``, shape ``b``; returns ``b``, in nats.
+    ``-softplus(fake)``, shape ``b``; returns ``b``, in nats, at most 0. Its gradient vanishes where the discriminator
+    is sure of a fake.
     """
     return -_softplus(fake)
 
@@ -51,7 +52,7 @@ def saturating_generator(fake: Tensor) -> Tensor:
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Hinge objective of a discriminator (Lim and Ye 2017, https://arxiv.org/abs/1705.02894).
 
-    ``relu(1 - real) + relu(1 + fake)``, both of shape ``b``; returns ``b``.
+    ``relu(1 - real) + relu(1 + fake)``, both of shape ``b``; returns ``b``, at least 0.
     """
     return F.relu(1 - real) + F.relu(1 + fake)
 
@@ -69,7 +70,8 @@ def hinge_generator(fake: Tensor) -> Tensor:
 def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Critic's side of the Wasserstein distance (Arjovsky et al. 2017, eq. 2, negated).
 
-    ``fake - real``, both of shape ``b``; returns ``b``.
+    ``fake - real``, both of shape ``b``; returns ``b``, of either sign, in the unit of the scores. Minus its mean
+    estimates the distance, up to the critic's Lipschitz constant.
     """
     return fake - real
 
@@ -89,7 +91,8 @@ def least_squares_discriminator(
 ) -> Tensor:
     """Least-squares objective of a discriminator (Mao et al. 2017, eq. 2; https://arxiv.org/abs/1611.04076).
 
-    ``(real - real_target)^2 / 2 + (fake - fake_target)^2 / 2``, both of shape ``b``; returns ``b``.
+    ``(real - real_target)^2 / 2 + (fake - fake_target)^2 / 2``, both of shape ``b``; returns ``b``, at least 0. The
+    paper's other coding, which minimises Pearson's chi^2, has 1 and -1, and 0 for the generator.
     """
     return 0.5 * (real - real_target).square() + 0.5 * (fake - fake_target).square()
 
@@ -98,7 +101,8 @@ def least_squares_discriminator(
 def least_squares_generator(fake: Tensor, target: float = 1.0) -> Tensor:
     """Least-squares objective of a generator (Mao et al. 2017, eq. 2).
 
-    ``(fake - target)^2 / 2``, shape ``b``; returns ``b``.
+    ``(fake - target)^2 / 2``, shape ``b``; returns ``b``, at least 0. ``target`` is 1 with targets 1 and 0 of the
+    discriminator, and 0 with 1 and -1.
     """
     return 0.5 * (fake - target).square()
 
@@ -107,6 +111,6 @@ def least_squares_generator(fake: Tensor, target: float = 1.0) -> Tensor:
 def drift(of: Tensor) -> Tensor:
     """Squared score, which keeps a critic from drifting (Karras et al. 2018, appendix A.1, weight 0.001).
 
-    ``of^2``, shape ``b``; returns ``b``.
+    ``of^2``, shape ``b``; returns ``b``, at least 0. Published on real samples only.
     """
     return of.square()

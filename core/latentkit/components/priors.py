@@ -82,6 +82,13 @@ class Sphere(Prior):
         value = torch.randn(shape, generator=generator, device=generator.device)
         return torch.nn.functional.normalize(value, dim=-1)
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density per sample of unit vectors, in nats, with respect to the sphere's area: the same everywhere."""
+        half = value.shape[-1] / 2
+        log_area = math.log(2) + half * math.log(math.pi) - math.lgamma(half)
+        vectors = value[0].numel() // value.shape[-1]
+        return value.new_full((len(value),), -log_area * vectors)
+
 
 @attrs.frozen(kw_only=True)
 class Index(Prior):

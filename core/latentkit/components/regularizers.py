@@ -20,11 +20,14 @@ _SQUARED_NORM_FLOOR = 1e-24
 def r1(gradient: Tensor) -> Tensor:
     """Squared norm of a gradient; on real samples R1, on fakes R2 (Mescheder et al. 2018, eq. 9).
 
+    ``|grad D|^2`` of the score, not of its sigmoid. What makes it R1 or R2 is where a recipe takes it:
+    ``of = "real", wrt = "x"`` or ``of = "fake", wrt = "x_fake"``. https://arxiv.org/abs/1801.04406
+
     Args:
         gradient: ``b ...``, derivative of the score with respect to the input.
 
     Returns:
-        ``b``, summed over features, without gamma / 2.
+        ``b``, summed over features, at least 0. The weight is gamma / 2; the authors' code leaves out the half.
     """
     return reduce(gradient.square(), "b ... -> b", "sum")
 
@@ -32,6 +35,10 @@ def r1(gradient: Tensor) -> Tensor:
 @regularizer("gradient: T -> score")
 def gradient_penalty(gradient: Tensor, center: float = 1.0, one_sided: bool = False) -> Tensor:
     """Squared distance of a gradient's norm from ``center`` (Gulrajani et al. 2017, eq. 3).
+
+    ``(|grad D| - center)^2``, the norm over all features. It is two-sided, unless ``one_sided`` (Petzka et al. 2018),
+    and zero-centred with ``center`` 0. The published one is taken between samples, at ``lerp(x, detach(x_fake), t)``
+    with one uniform t per sample. https://arxiv.org/abs/1704.00028
 
     Args:
         gradient: ``b ...``, derivative of the score with respect to the input.
@@ -45,16 +52,35 @@ def gradient_penalty(gradient: Tensor, center: float = 1.0, one_sided: bool = Fa
     return (F.relu(excess) if one_sided else excess).square()
 
 
+@regularizer("gradient: T -> score")
+def input_gradient(gradient: Tensor) -> Tensor:
+    """Squared norm of a loss's gradient with respect to the input (Ross and Doshi-Velez 2018).
+
+    ``|grad_x L(f(x), y)|^2``: where `r1` differentiates a score, here ``of`` is the loss itself, one number per
+    sample, say a cross-entropy. https://arxiv.org/abs/1711.09404
+
+    Args:
+        gradient: ``b ...``, derivative of the loss with respect to the input.
+
+    Returns:
+        ``b``, summed over features, at least 0, in the squared unit of the loss per unit of the input.
+    """
+    return reduce(gradient.square(), "b ... -> b", "sum")
+
+
 @regularizer("of: weights -> scalar")
 def orthogonal(of: abc.Mapping[str, Tensor], full: bool = False) -> Tensor:
     """Squared inner products between the rows of weight matrices (Brock et al. 2019, eq. 3).
+
+    ``sum |W W^T * (1 - I)|^2``, or with ``full`` ``sum |W W^T - I|^2``, their eq. 2. Released code for images adds half
+    the gradient of the former: there a weight w is w / 2 here. https://arxiv.org/abs/1809.11096
 
     Args:
         of: parameters by name; those of two or more axes count, as ``out (rest)``.
         full: the diagonal counts too, as ``W W^T - 1``; else rows may have any length.
 
     Returns:
-        One number, summed over the weights.
+        One number, at least 0, summed over the weights.
 
     Raises:
         Mismatch: no parameter has two axes.

@@ -59,6 +59,8 @@ class Binder:
             function = _in_float32(function)
         lonely = [self._without_batch(arg) for arg in node.args]
         whole = self.spaces.get(node)
+        if node.op in ("mean", "sum") and lonely[0]:
+            return getattr(torch, node.op)  # type: ignore[no-any-return]  # over all, where no axis is the batch
         if node.op not in ("add", "sub", "mul", "div", "lerp") or not any(lonely) or whole is None or not whole.batched:
             return function
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from latentkit.engine.binding import Binder
 from latentkit.spaces import Space
-from latentkit.wiring.graph import Node, ancestors
+from latentkit.wiring.graph import Node
 
 
 def evaluate(
@@ -19,11 +19,21 @@ def evaluate(
     spaces: abc.Mapping[Node, Space],
     values: abc.Callable[[Node], Any],
     upcast: bool = False,
+    known: abc.Mapping[Node, Any] | None = None,
 ) -> list[Any]:
-    """Values of nodes without a graph (inference, monitors); ``values`` supplies each source."""
+    """Values of nodes without a graph (inference, monitors).
+
+    Args:
+        roots: what to evaluate.
+        modules: the built parts.
+        spaces: the space of each node.
+        values: supplies each source.
+        upcast: hand losses and operations float32.
+        known: values of nodes that are not computed again.
+    """
     binder = Binder(modules, spaces, (), upcast)
-    found: dict[Node, Any] = {}
-    for node in sorted(ancestors(roots)):
+    found: dict[Node, Any] = dict(known or {})
+    for node in sorted(_missing(roots, found)):
         if node.op == "source":
             found[node] = values(node)
             continue
@@ -32,3 +42,14 @@ def evaluate(
         with torch.no_grad():
             found[node] = binder.function(node)(*[found[arg] for arg in node.args])
     return [found[root] for root in roots]
+
+
+def _missing(roots: abc.Iterable[Node], known: abc.Container[Node]) -> set[Node]:
+    missing: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node not in missing and node not in known:
+            missing.add(node)
+            stack += node.args
+    return missing

@@ -218,7 +218,7 @@ class Training:
                 if part in self.system.constraints:
                     self.system.constraints[part].apply(self.modules[part])
         # All next values are known before any state changes, and one may be another's old value itself.
-        for name, value in {name: value.clone() for name, value in outcome.states.items()}.items():
+        for name, value in {name: torch.as_tensor(value).clone() for name, value in outcome.states.items()}.items():
             self.states[name].copy_(value)
 
 

@@ -48,6 +48,7 @@ def evaluate(
     weights: Choice = "both",
     n: int = 2000,
     seed: int = 0,
+    options: abc.Mapping[str, object] | None = None,
     device: str = "cpu",
     registry: Registry | None = None,
 ) -> list[Result]:
@@ -55,10 +56,11 @@ def evaluate(
 
     Args:
         run: a run folder, a ``model.safetensors``, or a model in memory (for which nothing is written).
-        metrics: their names; all that are registered by default.
+        metrics: their names; by default all that are registered, but for slow ones.
         weights: the averaged ones, the raw ones, or both where the recipe averages; no choice for a model in memory.
         n: how many samples are drawn, or held-out images taken, at most.
         seed: of the draws.
+        options: of the metrics; each gets those that it has, ``{"samples": 1000}`` for ``nll``.
         device: where a run is loaded to.
         registry: where metrics are found.
 
@@ -69,12 +71,12 @@ def evaluate(
     Raises:
         RegistryError: no such metric.
         RunError: not a run, damaged, or ``metrics.jsonl`` cannot be written.
-        LatentkitError: ``n`` is below 1.
+        LatentkitError: ``n`` is below 1; an option that no metric has, or with a value that it refuses.
     """
     registry = registry or default_registry()
     if n < 1:
         raise LatentkitError(f"n: expected 1 or more, found {n}")
-    chosen = _metrics(metrics, registry)
+    chosen = _metrics(metrics, options or {}, registry)
     results: list[Result] = []
     samples: Samples | None = None
     fault: str | None = None
@@ -88,26 +90,44 @@ def evaluate(
     return results
 
 
-def _metrics(names: abc.Sequence[str] | None, registry: Registry) -> dict[str, Metric | str]:
+def _metrics(
+    names: abc.Sequence[str] | None, options: abc.Mapping[str, object], registry: Registry
+) -> dict[str, Metric | str]:
     """Metrics by name; where they were not named, the reason in place of one that cannot be used."""
-    if names is not None:
-        return {name: _metric(name, registry) for name in dict.fromkeys(names)}
     found: dict[str, Metric | str] = {}
-    for name in [entry.name.removeprefix("core.") for entry in registry.of_kind("metric")]:
-        try:
-            found[name] = _metric(name, registry)
-        except RegistryError as error:
-            found[name] = str(error)
+    if names is not None:
+        found |= {name: _metric(name, options, registry) for name in names}
+    else:
+        for name in [entry.name.removeprefix("core.") for entry in registry.of_kind("metric")]:
+            try:
+                metric = _metric(name, options, registry)
+            except RegistryError as error:
+                found[name] = str(error)
+            else:
+                found |= {} if metric.slow else {name: metric}
+    for option in options:
+        if not any(option in _options(type(metric)) for metric in found.values()):
+            raise LatentkitError(f"no metric that is taken has the option '{option}': {', '.join(found)}")
     return found
 
 
-def _metric(name: str, registry: Registry) -> Metric:
+def _metric(name: str, options: abc.Mapping[str, object], registry: Registry) -> Metric:
     kind = registry.load(name, ("metric",))
     try:
-        metric: Metric = kind()
-    except TypeError as error:  # abstract, or an option without default
-        raise RegistryError(f"the metric '{name}' cannot be made: {error}") from error
+        metric: Metric = kind(**{key: value for key, value in options.items() if key in _options(kind)})
+    except TypeError as error:  # abstract, an option without default, or one of another type
+        raise RegistryError(f"the metric '{name}' cannot be made: {_said(error)}") from error
+    except ValueError as error:
+        raise LatentkitError(f"{name}: {_said(error)}") from None
     return metric
+
+
+def _said(error: Exception) -> object:
+    return next(iter(error.args), "")  # validators of attrs add the field and the value, which are in the text already
+
+
+def _options(kind: type) -> set[str]:
+    return {field.name for field in attrs.fields(kind)} if attrs.has(kind) else set()
 
 
 def _models(

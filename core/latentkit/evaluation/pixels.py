@@ -14,14 +14,16 @@ from latentkit.model import Model
 
 @attrs.frozen(kw_only=True)
 class PixelReconstruction(Metric):
-    """Mean squared error per pixel of reconstructions of held-out images, and the PSNR that follows from it."""
+    """Mean squared error per pixel of reconstructions of held-out images, in the data's range and in [0, 1]; PSNR."""
 
     def applies(self, model: Model, samples: Samples | None) -> str:
         """Needs a way back and forth, and held-out images."""
         return lacks_role(model, "reconstruct") or lacks_held_out(samples)
 
     def measure(self, model: Model, samples: Samples | None, *, n: int, seed: int) -> list[Figure]:
-        """``mean (x - reconstruct(x))^2`` in the data's value range, unclipped; PSNR in dB (no figure at error 0).
+        """``mean (x - reconstruct(x))^2``, unclipped: in the data's value range, and as if black were 0 and white 1.
+
+        PSNR in dB follows from the latter; there is none at error 0.
 
         Raises:
             NotFiniteError: a reconstruction is not finite.
@@ -36,8 +38,12 @@ class PixelReconstruction(Metric):
         protocol: dict[str, object] = {
             "n": len(chosen), "images": "held out", "split": samples.spec.split, "range": [low, high],
         }  # fmt: skip
-        figures = [Figure(name="pixel-reconstruction", value=error, protocol=protocol)]
-        if error > 0:
-            ratio = 10 * math.log10((high - low) ** 2 / error)
+        scaled = error / (high - low) ** 2
+        figures = [
+            Figure(name="pixel-reconstruction", value=error, protocol=protocol),
+            Figure(name="pixel-mse", value=scaled, protocol={**protocol, "range": [0.0, 1.0]}),
+        ]
+        if scaled > 0:
+            ratio = -10 * math.log10(scaled)
             figures.append(Figure(name="pixel-psnr", value=ratio, protocol={**protocol, "unit": "dB"}))
         return figures

@@ -28,6 +28,8 @@ class Metric(Component):
     """Figures of a finished model. Every option has a default, so that all metrics can be taken by name."""
 
     kind: ClassVar[str] = "metric"
+    slow: ClassVar[bool] = False
+    """Takes so long that it is taken only where it is asked for by name."""
 
     @abstractmethod
     def applies(self, model: Model, samples: Samples | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import abc
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
@@ -13,6 +13,11 @@ from latentkit.ports import Signature, parse_ports
 
 if TYPE_CHECKING:
     from torch import nn
+
+Likelihood = Literal["probability", "density", "squared-error"]
+"""``probability``: the loss is -log P(to | ...) per sample in nats, of discrete values (Bernoulli, categorical).
+``density``: it is -log p(to | ...), of real values, with every constant. ``squared-error``: it is the sum of
+(of - to)^2; with weight w it is a Gaussian of variance 1 / (2 w), but for the constant."""
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +102,8 @@ class Loss(Part):
     """Named values to one number per sample (``-> score``) or one number (``-> scalar``). No parameters."""
 
     kind: ClassVar[str] = "loss"
+    likelihood: ClassVar[Likelihood | None] = None
+    """What the loss says of the probability of its port ``to`` given the others, where it is a likelihood."""
 
 
 @attrs.frozen(kw_only=True)

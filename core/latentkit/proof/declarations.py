@@ -35,7 +35,7 @@ class Declarations:
             self.checked.add(node.callee)
             args = [slots[program.slots[arg]] for arg in node.args]
             if self._draws_as_declared(node, args):
-                self._apart_as_declared(node, args, slots[program.slots[node]])
+                self._apart_as_declared(node, args)
 
     def finish(self) -> None:
         """After the step: everything that changed must be in the part's state."""
@@ -67,21 +67,30 @@ class Declarations:
             self._fault(name, fact, f"let {type(part).__name__} declare stochastic = True, or take them as an input")
         return not drawn
 
-    def _apart_as_declared(self, node: Node, args: list[Any], result: Any) -> None:
-        """Half a batch must give half the result."""
+    def _apart_as_declared(self, node: Node, args: list[Any]) -> None:
+        """Half a batch must give half the result; both times from the same buffers, which a call may change."""
         name, part, function = self._part(node)
+        buffers = [(buffer, buffer.clone()) for buffer in self.modules[name].buffers()]
         if not part.independent or not args or not all(isinstance(arg, Tensor) for arg in args):
             return
         count = len(args[0]) if args[0].ndim else 0
         if count < 2 or any(arg.ndim == 0 or len(arg) != count for arg in args):
             return
         with torch.no_grad():
+            result = function(*args)
+            _put_back(buffers)
             half = function(*[arg[: count // 2] for arg in args])
+            _put_back(buffers)
         for mine, theirs in zip(tensors_in(half), tensors_in(result), strict=False):
             if not torch.allclose(mine, theirs[: count // 2].detach(), rtol=1e-3, atol=1e-4, equal_nan=True):
                 fact = "declares independent = True, but a sample's result depends on the others in its batch"
                 self._fault(name, fact, f"let {type(part).__name__} declare independent = False")
                 return
+
+
+def _put_back(buffers: abc.Iterable[tuple[Tensor, Tensor]]) -> None:
+    for buffer, before in buffers:
+        buffer.copy_(before)
 
 
 def _unsaved(module: nn.Module) -> dict[str, Tensor]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import attrs
 
 from latentkit.errors import Problem, RecipeError, nearest
+from latentkit.recipe.bounds import bounded, value_at
 from latentkit.recipe.quantities import Constant, Timed
 from latentkit.recipe.schema import (
     ONE,
@@ -48,29 +48,12 @@ def structured(source: Source) -> Recipe:
 
 def read_recipe(source: Source) -> tuple[Recipe, list[Problem]]:
     """The recipe of merged tables, and what is wrong with them; what could not be read is left out of the recipe."""
-    huge: list[Path] = []
-    tables = {key: _bounded(value, (key,), huge) for key, value in source.tables.items()}
+    tables, huge = bounded(source.tables)
     reader = _Structurer(attrs.evolve(source, tables=tables) if huge else source)
     for path in huge:
-        found = functools.reduce(_entry, path, cast(object, source.tables))
-        reader.read.problem(path, f"expected a whole number of at most 64 bits, found {brief(found)}")
+        found = brief(value_at(source.tables, path))
+        reader.read.problem(path, f"expected a whole number of at most 64 bits, found {found}")
     return reader.recipe(), reader.read.problems
-
-
-def _bounded(value: object, path: Path, huge: list[Path]) -> object:
-    """The value with 1 for each whole number that TOML does not have; their paths are added to ``huge``."""
-    if isinstance(value, dict):
-        return {key: _bounded(item, (*path, key), huge) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_bounded(item, (*path, str(index)), huge) for index, item in enumerate(value)]
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        huge.append(path)
-        return 1
-    return value
-
-
-def _entry(value: object, key: str) -> object:
-    return value[int(key)] if isinstance(value, list) else value[key] if isinstance(value, dict) else None
 
 
 class _Structurer:

@@ -61,9 +61,10 @@ def assemble(source: Source, registry: Registry) -> Wiring:
         names.problem(("parts", name), f"no expression uses the part '{name}'", hint)
     sizer = Sizer(recipe, source, parts, priors, data, {name: node for name, node in likes.items() if node})
     sizer.infer(graph, phases, [*roots, *sizer.likes.values(), *flow], _code_pairs(inference, code), unused, whole)
-    for node, fact in uneven_chunks(graph.nodes if whole and not sizer.problems else (), recipe.train.batch):
-        path, text = graph.origin[node]
-        names.problem(path, f"{brief(text)}: {fact}", "choose another train.batch")
+    if whole and not sizer.problems:
+        for node, fact in uneven_chunks(graph.nodes, recipe.train.batch, sizer.likes):
+            path, text = graph.origin[node]
+            names.problem(path, f"{brief(text)}: {fact}", "choose another train.batch")
     _raise_for([*faults, *components.problems, *names.problems, *sizer.problems])
     return Wiring(
         recipe=recipe, source=source, graph=graph, parts=sizer.sized_parts(), draws=sizer.draws(), data=data,

@@ -7,17 +7,16 @@ from collections import abc
 from latentkit.errors import nearest
 from latentkit.interfaces import Part
 from latentkit.ports import parse_ports
-from latentkit.recipe.quantities import Quantity, Ramp, Stairs, Timed, read_quantity
+from latentkit.recipe.quantities import Quantity, read_quantity
 from latentkit.recipe.schema import PhaseSpec, Recipe, TermSpec, UseSpec
 from latentkit.recipe.writing import brief
 from latentkit.spaces import Space
 from latentkit.wiring.components import Components
 from latentkit.wiring.graph import Graph, Node
 from latentkit.wiring.names import Names, Path, Scope
+from latentkit.wiring.times import check_times, check_together
 from latentkit.wiring.wiring import Phase, Term
 
-MOST_REPEATS = 1000
-"""Of a phase in one step. More would be a step that does not end."""
 _LOSSES = ("loss", "regularizer", "function")
 
 
@@ -34,7 +33,7 @@ class PhaseReader:
         for name, spec in self.recipe.phases.items():
             made.append(self._phase(name, spec, Scope(self.graph, self.names, kept)))
             kept |= frozenset(spec.keep)
-        self._check_together()
+        check_together(self.recipe, self.names)
         return made
 
     def _phase(self, name: str, spec: PhaseSpec, scope: Scope) -> Phase:
@@ -47,9 +46,7 @@ class PhaseReader:
             elif spec.train.count(part) > 1:
                 self.names.problem((*path, "train"), f"names '{part}' more than once", "name it once")
             self.names.used.add(part)
-        if spec.every < 1:
-            self.names.problem((*path, "every"), f"must be at least 1, found {spec.every}")
-        self._check_keep(name, spec)
+        check_times(name, spec, self.names)
         read = [self._term(name, key, term, scope) for key, term in spec.loss.items()]
         named = [key for key in spec.keep if key.isidentifier()]
         kept = {key: scope.expression(key, (*path, "keep")) for key in named}
@@ -177,42 +174,6 @@ class PhaseReader:
             self.names.problem(path, str(error))
             return None
         return scope.quantity(quantity, path)
-
-    def _check_keep(self, name: str, spec: PhaseSpec) -> None:
-        """What later phases read must exist at every step."""
-        for key in spec.keep:
-            if not key.isidentifier():
-                fact = f"'{key}' is no name; give the expression a name in [flow] to keep it"
-                self.names.problem(("phase", name, "keep"), fact)
-        least, most = _extremes(spec.repeat)
-        if least < 0 or most > MOST_REPEATS:
-            found = most if least >= 0 else least
-            fact = f"expected a number of repeats from 0 to {MOST_REPEATS}, found {found:g}"
-            self.names.problem(("phase", name, "repeat"), fact)
-        lazy = spec.every > 1 or all(term.every > 1 for term in spec.loss.values())
-        if spec.keep and (lazy or least < 1):
-            fact = "needs a phase that runs in every step: later phases read what it keeps"
-            self.names.problem(("phase", name, "keep"), fact, "drop 'every' or 'repeat' of 0 here, or the 'keep'")
-
-    def _check_together(self) -> None:
-        if not self.recipe.together:
-            return
-        for name, spec in self.recipe.phase.items():
-            for key, value in (("repeat", spec.repeat != PhaseSpec(train=(), loss={}).repeat), ("keep", spec.keep)):
-                if value:
-                    fact = f"together = true excludes '{key}': all phases share one forward"
-                    self.names.problem(("phase", name, key), fact, f"drop 'together' or '{key}'")
-
-
-def _extremes(repeat: Timed) -> tuple[float, float]:
-    """The smallest and the largest value that a number takes."""
-    if isinstance(repeat, Stairs):
-        values = [value for _, value in repeat.steps]
-    elif isinstance(repeat, Ramp):
-        values = [repeat.start_value, repeat.end_value]
-    else:
-        values = [repeat.value]
-    return min(values), max(values)
 
 
 def _port_names(cls: type[Part]) -> dict[str, tuple[bool, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import abc
 
 import attrs
@@ -14,11 +13,13 @@ from latentkit.recipe.schema import DataSpec, DrawSpec, Recipe, StateSpec
 from latentkit.recipe.source import Source
 from latentkit.recipe.writing import brief
 from latentkit.spaces import SCALAR, SCORE, Space, Var
-from latentkit.wiring.batching import batch_share
+from latentkit.wiring.batching import batch_faults, batch_share
 from latentkit.wiring.graph import Graph, Node, ancestors
 from latentkit.wiring.hints import Misfit, hint_for
 from latentkit.wiring.sizes import Sizes
 from latentkit.wiring.wiring import Draw, Phase, State, phase_nodes
+
+_ONE = "batch_mean() takes the batch away"
 
 
 class Sizer:
@@ -64,15 +65,19 @@ class Sizer:
                 name = node.source[1]
                 sources[node.value] = Var(str(name))
                 pairs += [(node, phase.kept[name]) for phase in phases if name in phase.kept]
-        pairs += [(likes_node, graph.node("source", (), ("draw", name)))
-                  for name, likes_node in self.likes.items() if not self.recipe.draw[name].row]  # fmt: skip
+        alike = [name for name in self.likes if name in self.draw_spaces and not self.recipe.draw[name].row]
+        pairs += [(self.likes[name], graph.node("source", (), ("draw", name))) for name in alike]
         for phase in phases:
             pairs += [(node, graph.node("source", (), ("state", name))) for name, node in phase.states.items()]
         self.sizes = Sizes(self.signatures, sources)
-        self.sizes.infer(ancestors([*phase_nodes(phases), *others]), pairs, whole)
+        paired = [node for pair in pairs for node in pair]  # also a state that nothing reads has a size
+        self.sizes.infer(ancestors([*phase_nodes(phases), *others, *paired]), pairs, whole)
         if whole:
             self._settle()
         self._report_failures(graph)
+        if not self.problems:
+            for node, fact, hint in batch_faults(self.sizes.open, self.sizes.of, self.likes):
+                self.problems.append(Problem(self._where(graph, node), fact, hint))
         if not self.problems:
             self._report_terms(phases, whole)
         if whole and not self.sizes.failures:
@@ -81,20 +86,29 @@ class Sizer:
     def _settle(self) -> None:
         """Sizes that a part computes from others (flattened features, say), now that the others are known."""
         for name, part in self.sized_parts().items():
-            with contextlib.suppress(Mismatch):  # an illegal size is reported with the open ones
-                for entry, signature in part.signatures(name).items():
-                    known = self.signatures[name][entry]
-                    for mine, theirs in zip(known.outputs, signature.outputs, strict=True):
+            try:
+                settled = part.signatures(name)
+            except Mismatch:
+                continue  # an illegal size is reported with the open ones
+            for entry, signature in settled.items():
+                for mine, theirs in zip(self.signatures[name][entry].outputs, signature.outputs, strict=True):
+                    used = self.sizes.unifier.resolve(mine.space)
+                    try:
                         self.sizes.unifier.unify(mine.space, theirs.space)
+                    except Mismatch:
+                        called = f"{name}.{entry}" if entry else name
+                        fact = f"{called}(...) is {theirs.space} with these sizes, but is used as {used}"
+                        self.problems.append(Problem(self.source.where(("parts", name)), fact))
 
     def _report_failures(self, graph: Graph) -> None:
         for node, error in self.sizes.failures:
-            path, text = graph.origin[node]
             name = node.callee[0] if node.op == "call" else ""
             hint = hint_for(error, name, self.parts.get(name)) if isinstance(error, Misfit) else ""
-            self.problems.append(
-                Problem(self.source.where(path) + (f" = {brief(text)}" if text else ""), str(error), hint)
-            )
+            self.problems.append(Problem(self._where(graph, node), str(error), hint))
+
+    def _where(self, graph: Graph, node: Node) -> str:
+        path, text = graph.origin[node]
+        return self.source.where(path) + (f" = {brief(text)}" if text else "")
 
     def _report_open_sizes(self, unused: abc.Collection[str]) -> None:
         for name, open_sizes in self._open_sizes().items():
@@ -111,12 +125,17 @@ class Sizer:
                 self._expect(term.weight, (SCALAR,), "a weight", (*term.path, "weight"), whole)
             for part, node in phase.rates.items():
                 self._expect(node, (SCALAR,), f"the rate of {part}", ("phase", phase.name), whole)
+            for name, node in phase.states.items():
+                space = self.sizes.of(node)
+                if isinstance(space, Space) and space.batched:
+                    where = self.source.where(("state", name, "next"))
+                    self.problems.append(Problem(where, f"a state has no batch, this is {space}", _ONE))
 
     def _expect(self, node: Node, allowed: tuple[Space, ...], what: str, path: tuple[str, ...], whole: bool) -> None:
         space = self.sizes.of(node)
         if space not in allowed and (whole or isinstance(space, Space)):
             wanted = " or ".join(str(item) for item in allowed)
-            one = "batch_mean() makes one number of it" if allowed == (SCALAR,) else "reduce it with mean() or sum()"
+            one = _ONE if allowed == (SCALAR,) else "reduce it with mean() or sum()"
             self.problems.append(Problem(self.source.where(path), f"{what} is {wanted}, this is {space}", one))
 
     def _open_sizes(self) -> dict[str, list[str]]:

@@ -68,7 +68,7 @@ class Sizes:
         return True
 
     def _guess(self, waiting: abc.Sequence[Node]) -> bool:
-        """Nothing follows any more: operands of + - * / are then alike, and a free draw is one number per sample."""
+        """Nothing follows any more: then operands of + - * / are alike, a draw is a number per sample, a state one."""
         for node in waiting:
             if node.op not in _BINARY:
                 continue
@@ -80,7 +80,7 @@ class Sizes:
             for arg in node.args:
                 space = self.of(arg)
                 if arg.op == "source" and isinstance(space, Var):
-                    self.unifier.unify(space, SCORE)
+                    self.unifier.unify(space, SCALAR if arg.is_source("state") else SCORE)
                     return True
         return False
 
@@ -223,5 +223,12 @@ class Sizes:
         if any(isinstance(space, Var) or isinstance(space.dims[0], Var) for space in spaces):
             return False
         known = [space for space in spaces if isinstance(space, Space)]
+        for other in known[1:]:
+            one, two = (attrs.evolve(item, kind="tensor", dims=item.dims[1:], range=None) for item in (known[0], other))
+            try:
+                self.unifier.unify(one, two)
+            except Mismatch:
+                fact = f"join() wants values that differ in their first size, was given {known[0]} and {other}"
+                raise Mismatch(fact) from None
         total = sum(space.dims[0] for space in known if isinstance(space.dims[0], int))
         return self._is(node, attrs.evolve(known[0], dims=(total, *known[0].dims[1:]), range=None))

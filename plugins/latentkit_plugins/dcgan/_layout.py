@@ -20,3 +20,12 @@ def channels_by_level(height: int, width: int, base: int, most: int) -> list[int
             f"(4 times a power of two); choose such a data.resolution"
         )
     return [min(base << level, most) for level in range((height // BASE).bit_length() - 1)]
+
+
+def with_flat(
+    sizes: dict[str, object], height: int | None, width: int | None, base: int, most: int
+) -> dict[str, object]:
+    """Sizes with ``flat``, the numbers in the smallest map, once the image's size is known."""
+    if height is None or width is None:
+        return sizes
+    return sizes | {"flat": BASE * BASE * channels_by_level(height, width, base, most)[-1]}

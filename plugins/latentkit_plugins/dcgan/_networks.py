@@ -11,10 +11,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from latentkit.components.layers import SameConv2d, SameConvTranspose2d, SelfModulatedBatchNorm
+from latentkit.components.posteriors import Posterior
 from latentkit_plugins.dcgan._layout import BASE
 
 NormMaker = abc.Callable[[int], nn.Module]
 _DEVIATION = 0.02
+_ACTIVATIONS: dict[str, abc.Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh, "sigmoid": torch.sigmoid, "linear": lambda x: x,
+}  # fmt: skip
 
 
 class Trunk(nn.Module):
@@ -61,11 +65,52 @@ class Score(nn.Module):
         return score
 
 
-class Deconvolutions(nn.Module):
-    """A 4x4 map from the latent, doubled until it is an image: ``b dim -> b c h w`` in [-1, 1]."""
+class ToPosterior(nn.Module):
+    """The two halves of a trunk's outputs as mean and log-variance, ``b c h w -> b n`` each."""
 
-    def __init__(self, dim: int, hidden: abc.Sequence[int], channels: int, kernel: int, make_norm: NormMaker) -> None:
+    def __init__(self, trunk: Trunk) -> None:
         super().__init__()
+        self.trunk = trunk
+
+    def features(self, x: Tensor) -> Tensor:
+        """``b c h w -> b flat``, activated."""
+        return self.trunk.features(x)
+
+    def forward(self, x: Tensor) -> Posterior:
+        """A diagonal Gaussian per sample."""
+        return Posterior(*rearrange(self.trunk(x), "b (two n) -> two b n", two=2))
+
+
+class PairScore(nn.Module):
+    """What a trunk says of an image, beside a latent, through two layers to a score: ``b c h w, b n -> b``."""
+
+    def __init__(self, trunk: Trunk, hidden: int, dim: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.latent = _linear(dim, hidden)
+        self.joint = nn.ModuleList([_linear(2 * hidden, hidden), _linear(hidden, 1)])
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """One unbounded number per pair."""
+        both = F.leaky_relu(torch.cat([self.trunk(x), self.latent(z)], 1), 0.2)
+        score: Tensor = rearrange(self.joint[1](F.leaky_relu(self.joint[0](both), 0.2)), "b 1 -> b")
+        return score
+
+
+class Deconvolutions(nn.Module):
+    """A 4x4 map from the latent, doubled until it is an image, then activated: ``b dim -> b c h w``."""
+
+    def __init__(
+        self,
+        dim: int,
+        hidden: abc.Sequence[int],
+        channels: int,
+        kernel: int,
+        make_norm: NormMaker,
+        activation: str = "tanh",
+    ) -> None:
+        super().__init__()
+        self.activate = _ACTIVATIONS[activation]
         self.linear = _linear(dim, BASE * BASE * hidden[0])
         self.norms = nn.ModuleList(make_norm(width) for width in hidden)
         pairs = zip(hidden, [*hidden[1:], channels], strict=True)
@@ -76,7 +121,7 @@ class Deconvolutions(nn.Module):
         h = rearrange(self.linear(w), "b (c h w) -> b c h w", h=BASE, w=BASE)
         for norm, deconv in zip(self.norms, self.deconvs, strict=True):
             h = deconv(F.relu(norm(h, w)))
-        return torch.tanh(h)
+        return self.activate(h)
 
 
 class Plain(nn.Module):

@@ -16,17 +16,19 @@ from torch import nn
 
 from latentkit.components.sizes import known_sizes
 from latentkit.errors import Mismatch
-from latentkit.interfaces import Discriminator, Encoder, Generator
-from latentkit_plugins.dcgan._layout import BASE, channels_by_level
-from latentkit_plugins.dcgan._networks import Deconvolutions, Score, Trunk, make_norms
+from latentkit.interfaces import Discriminator, Encoder, Generator, Range
+from latentkit_plugins.dcgan._layout import channels_by_level, with_flat
+from latentkit_plugins.dcgan._networks import Deconvolutions, PairScore, Score, ToPosterior, Trunk, make_norms
 
 Normalization = Literal["batch", "none"]
+Activation = Literal["tanh", "sigmoid", "linear"]
 _NORMALIZATIONS = ("batch", "none")
+_RANGES: dict[str, Range] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 
 
 @attrs.frozen(kw_only=True)
 class DcganGenerator(Generator):
-    """Transposed convolutions from a 4x4 map to an image in [-1, 1]."""
+    """Transposed convolutions from a 4x4 map to an image; the activation fixes the value range."""
 
     ports: ClassVar[str] = "w: latent[dim] -> x: image[channels, height, width] in range"
     dim: int | None = None
@@ -40,6 +42,8 @@ class DcganGenerator(Generator):
     normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
     self_modulated: bool = False
     """Batch norm's scale and shift come from the latent (Chen et al. 2019)."""
+    activation: Activation = attrs.field(default="tanh", validator=in_(("tanh", "sigmoid", "linear")))
+    """``tanh`` makes images in [-1, 1], ``sigmoid`` in [0, 1]; ``linear`` takes the range of what it meets."""
     eps: float = 1e-3
     momentum: float = 0.01
 
@@ -49,8 +53,9 @@ class DcganGenerator(Generator):
         return self.normalization != "batch"
 
     def sizes(self) -> dict[str, object]:
-        """The options and the range of tanh."""
-        return Generator.sizes(self) | {"range": (-1.0, 1.0)}
+        """The options, and the range that the activation gives."""
+        fixed: dict[str, object] = {"range": _RANGES[self.activation]} if self.activation in _RANGES else {}
+        return Generator.sizes(self) | fixed
 
     def build(self) -> nn.Module:
         """``w: b dim -> x: b channels height width``.
@@ -63,7 +68,7 @@ class DcganGenerator(Generator):
             raise Mismatch(f"dcgan.generator: self_modulated needs normalization = 'batch', not {self.normalization!r}")
         hidden = channels_by_level(height, width, self.channels_base, self.max_channels)[::-1]
         make = make_norms(self.normalization, self.eps, self.momentum, dim if self.self_modulated else None)
-        return Deconvolutions(dim, hidden, channels, self.kernel, make)
+        return Deconvolutions(dim, hidden, channels, self.kernel, make, self.activation)
 
 
 @attrs.frozen(kw_only=True)
@@ -95,11 +100,7 @@ class DcganEncoder(Encoder):
 
     def sizes(self) -> dict[str, object]:
         """The options, and ``flat``, the features before the last layer, once the image's size is known."""
-        sizes = Encoder.sizes(self)
-        if self.height is None or self.width is None:
-            return sizes
-        hidden = channels_by_level(self.height, self.width, self.channels_base, self.max_channels)
-        return sizes | {"flat": BASE * BASE * hidden[-1]}
+        return with_flat(Encoder.sizes(self), self.height, self.width, self.channels_base, self.max_channels)
 
     def build(self) -> nn.Module:
         """``x: b channels height width -> w: b dim``; ``features`` is what the last layer reads.
@@ -146,3 +147,80 @@ class DcganDiscriminator(Discriminator):
         hidden = channels_by_level(height, width, self.channels_base, self.max_channels)
         make = make_norms(self.normalization, self.eps, self.momentum)
         return Score(Trunk(channels, hidden, 1, self.kernel, make, self.normalize_first))
+
+
+@attrs.frozen(kw_only=True)
+class DcganPosterior(Encoder):
+    """Strided convolutions from image to a diagonal Gaussian over latents."""
+
+    ports: ClassVar[str] = "x: image[channels, height, width] in range -> q: posterior[dim]"
+    entries: ClassVar[abc.Mapping[str, str]] = DcganEncoder.entries
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    dim: int | None = None
+    channels_base: int = attrs.field(default=64, validator=ge(1))
+    """Channels of the largest hidden map; each halving of the side doubles them."""
+    max_channels: int = attrs.field(default=2048, validator=ge(1))
+    kernel: int = attrs.field(default=5, validator=in_((4, 5)))
+    normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
+    normalize_first: bool = False
+    """The first convolution is normalised too."""
+    eps: float = 1e-3
+    momentum: float = 0.01
+
+    @property
+    def independent(self) -> bool:  # type: ignore[override]  # an option decides here, not the class
+        """False with batch norm, whose statistics couple the batch."""
+        return self.normalization != "batch"
+
+    def sizes(self) -> dict[str, object]:
+        """The options, and ``flat``, the features before the last layer, once the image's size is known."""
+        return with_flat(Encoder.sizes(self), self.height, self.width, self.channels_base, self.max_channels)
+
+    def build(self) -> nn.Module:
+        """``x: b channels height width -> q``, with ``mu`` and ``logvar`` of ``b dim`` each, unbounded.
+
+        Raises:
+            Mismatch: the image has another size than 8, 16, 32, ...
+        """
+        channels, height, width, dim = known_sizes(self, "channels", "height", "width", "dim")
+        hidden = channels_by_level(height, width, self.channels_base, self.max_channels)
+        make = make_norms(self.normalization, self.eps, self.momentum)
+        return ToPosterior(Trunk(channels, hidden, 2 * dim, self.kernel, make, self.normalize_first))
+
+
+@attrs.frozen(kw_only=True)
+class DcganPairDiscriminator(Discriminator):
+    """Strided convolutions on an image, then a perceptron that sees a latent too: one score for the pair."""
+
+    ports: ClassVar[str] = "x: image[channels, height, width] in range, z: latent[dim] -> score"
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    dim: int | None = None
+    channels_base: int = attrs.field(default=64, validator=ge(1))
+    """Channels of the largest hidden map; each halving of the side doubles them."""
+    max_channels: int = attrs.field(default=2048, validator=ge(1))
+    hidden: int = attrs.field(default=512, validator=ge(1))
+    """Width of the two layers that join image and latent."""
+    kernel: int = attrs.field(default=5, validator=in_((4, 5)))
+    normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
+    eps: float = 1e-3
+    momentum: float = 0.01
+
+    @property
+    def independent(self) -> bool:  # type: ignore[override]  # an option decides here, not the class
+        """False with batch norm, whose statistics couple the batch."""
+        return self.normalization != "batch"
+
+    def build(self) -> nn.Module:
+        """``x: b channels height width, z: b dim -> score: b``, unbounded.
+
+        Raises:
+            Mismatch: the image has another size than 8, 16, 32, ...
+        """
+        channels, height, width, dim = known_sizes(self, "channels", "height", "width", "dim")
+        levels = channels_by_level(height, width, self.channels_base, self.max_channels)
+        make = make_norms(self.normalization, self.eps, self.momentum)
+        return PairScore(Trunk(channels, levels, self.hidden, self.kernel, make, False), self.hidden, dim)

@@ -1,0 +1,100 @@
+"""Negative log-likelihoods in nats: of images summed over pixels, one number per image."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import attrs
+import torch
+import torch.nn.functional as F
+from einops import reduce
+from torch import Tensor, nn
+
+from latentkit._apply import Apply
+from latentkit.errors import Mismatch
+from latentkit.interfaces import Loss
+from latentkit.interfaces.parts import Likelihood
+from latentkit.stateless import Scalar, loss
+
+
+@loss("of: T, to: T -> score", likelihood="density")
+def gaussian_nll(of: Tensor, to: Tensor, std: Scalar = 1.0) -> Tensor:
+    """Negative log-likelihood of a Gaussian with one deviation for all features (Kingma and Welling 2014).
+
+    ``|to - of|^2 / (2 std^2) + D/2 ln(2 pi std^2)`` with D features, https://arxiv.org/abs/1312.6114. With ``std`` 1
+    its gradient is that of half of `sse`. A density: values of fewer than 0 nats are possible.
+
+    Args:
+        of: the mean, ``b ...``.
+        to: what is observed, of the same shape.
+        std: the deviation, above 0; a number, a schedule, or an expression that may be learned.
+
+    Returns:
+        ``b``, nats per image, summed over features.
+
+    Raises:
+        Mismatch: ``std`` is a number that is not above 0.
+    """
+    if not isinstance(std, Tensor) and std <= 0:
+        raise Mismatch(f"gaussian-nll: std must be above 0, found {std:g}")
+    log_std = std.log() if isinstance(std, Tensor) else math.log(std)
+    squares = reduce(((of - to) / std).square(), "b ... -> b", "sum")
+    return 0.5 * squares + of[0].numel() * (log_std + 0.5 * math.log(2 * math.pi))
+
+
+def bernoulli_nll(of: Tensor, to: Tensor, logits: bool = True) -> Tensor:
+    """``-sum [to ln p + (1 - to) ln(1 - p)]``, the binary cross-entropy, ``b ..., b ... -> b`` in nats.
+
+    Args:
+        of: logits ``ln(p / (1 - p))``; with ``logits`` off the probabilities p, whose logarithms end at that of the
+            smallest normal number.
+        to: what is observed, in [0, 1].
+        logits: what ``of`` is.
+    """
+    if logits:
+        each = F.binary_cross_entropy_with_logits(of, to, reduction="none")
+    else:  # torch's own refuses to run under autocast
+        least = torch.finfo(of.dtype).tiny
+        each = -to * of.clamp(min=least).log() - (1 - to) * (1 - of).clamp(min=least).log()
+    return reduce(each, "b ... -> b", "sum")
+
+
+@attrs.frozen(kw_only=True)
+class BernoulliNll(Loss):
+    """Negative log-likelihood of Bernoulli pixels, the binary cross-entropy (Kingma and Welling 2014, appendix C.1).
+
+    ``-sum [to ln p + (1 - to) ln(1 - p)]``, nats per image, summed over pixels, at least 0. Images in [0, 1] are
+    wanted, and a recipe whose data have another range is refused. Grey values are taken as probabilities, as is usual;
+    then it is a cross-entropy and no likelihood. https://arxiv.org/abs/1312.6114
+    """
+
+    ports: ClassVar[str] = "of: image[channels, height, width], to: image[channels, height, width] in unit -> score"
+    independent: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood | None] = "probability"
+    logits: bool = True
+    """Whether ``of`` are the logits of p, which is exact at any size, or p itself, say the output of a sigmoid."""
+
+    def sizes(self) -> dict[str, object]:
+        """The range of what a Bernoulli variable may be."""
+        return {"unit": (0.0, 1.0)}
+
+    def build(self) -> nn.Module:
+        """``of: b c h w, to: b c h w -> b``; see :func:`bernoulli_nll`."""
+        return Apply(bernoulli_nll, ("of", "to"), {"logits": self.logits})
+
+
+@loss("of: latent[classes], to: label[classes] -> score", likelihood="probability")
+def cross_entropy(of: Tensor, to: Tensor) -> Tensor:
+    """Negative log-likelihood of a class under softmax.
+
+    ``-sum_k to_k ln softmax(of)_k``.
+
+    Args:
+        of: logits, ``b k``.
+        to: the class as a one-hot row, or a distribution over classes, ``b k``.
+
+    Returns:
+        ``b``, nats per sample; at least 0.
+    """
+    return -(to * F.log_softmax(of, dim=1)).sum(1)

@@ -1,0 +1,82 @@
+"""The pytest plugin: one test item per check, without a test file. The one module that imports pytest."""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import Any
+
+import pytest
+
+from latentkit.errors import LatentkitError
+from latentkit.testing.checks import Check, Nonconforming
+from latentkit.testing.kit import checks_of
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options."""
+    group = parser.getgroup("latentkit", "conformance of latentkit plugins")
+    group.addoption(
+        "--latentkit-plugin", action="append", default=[], metavar="NAME",
+        help="look at all components and recipes of this installed plugin; may be given several times",
+    )  # fmt: skip
+    group.addoption(
+        "--latentkit-recipes", action="store_true", default=True, help="recipes too, the default; they take seconds"
+    )
+    group.addoption(
+        "--no-latentkit-recipes", action="store_false", dest="latentkit_recipes", help="components alone"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> abc.Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Puts the plugins that were asked for beside, or unless files were named in place of, what is found in files."""
+    report = yield
+    names = collector.config.getoption("latentkit_plugin") if isinstance(collector, pytest.Session) else []
+    if names and report.outcome == "passed":
+        asked = collector.config.args_source is pytest.Config.ArgsSource.ARGS
+        # The node ids that are made of this are "NAME::component[property]".
+        found = [Plugin.from_parent(collector, name=name, nodeid=name) for name in dict.fromkeys(names)]
+        report.result = [*(report.result if asked else []), *found]
+    return report
+
+
+class Plugin(pytest.Collector):
+    """The checks of one plugin."""
+
+    def collect(self) -> abc.Iterable[pytest.Item]:
+        """One item per check."""
+        recipes = self.config.getoption("latentkit_recipes")
+        try:
+            checks = checks_of(self.name, with_recipes=recipes)
+        except LatentkitError as error:
+            raise self.CollectError(str(error)) from error
+        return [CheckItem.from_parent(self, name=check.name, check=check) for check in checks]
+
+
+class CheckItem(pytest.Item):
+    """One check."""
+
+    def __init__(self, *, check: Check, **more: Any) -> None:
+        super().__init__(**more)
+        self.check = check
+
+    def runtest(self) -> None:
+        """Look."""
+        self.check.run()
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What is wrong, in words; a traceback only where the kit itself fails, or shows where it was raised."""
+        if not isinstance(excinfo.value, Nonconforming | LatentkitError):
+            return super().repr_failure(excinfo, style)
+        cause = excinfo.value.__cause__
+        raised = _raised_in(cause) if cause is not None else ""
+        return "\n".join(filter(None, [f"{self.name}", f"  {excinfo.value}", raised]))
+
+
+def _raised_in(error: BaseException) -> str:
+    """``"  raised in FILE, line N"``, where the component's own code stopped."""
+    entries = pytest.ExceptionInfo.from_exception(error).traceback
+    last = entries[-1]
+    return f"  raised in {last.path}, line {last.lineno + 1}"

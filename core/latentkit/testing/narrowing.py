@@ -1,0 +1,116 @@
+"""A recipe made small enough to be trained in a moment; no flow and no phase changes."""
+
+from __future__ import annotations
+
+import time
+from collections import abc
+
+import attrs
+
+import latentkit as lk
+from latentkit._building import source_of, wired
+from latentkit.errors import LatentkitError
+from latentkit.recipe.source import Source
+from latentkit.testing.checks import Nonconforming, NotExercised
+from latentkit.testing.stand_ins import PLUGIN
+from latentkit.testing.workplace import Workplace
+from latentkit.wiring.wiring import Wiring
+
+NARROW = 8
+"""What large whole numbers of parts become."""
+SIDES = (8, 16, 32, 0)
+"""Sides of images that are tried; 0 is the recipe's own."""
+BATCH = 4
+HALF = 3
+"""Steps of half a run."""
+PATIENCE = 20.0
+"""Seconds that a thorough check may take; a recipe that is slower when it is small is not trained here."""
+Overrides = dict[str, object]
+
+
+def narrow(workplace: Workplace, name: str) -> Source:
+    """The recipe with stand-ins for its data, and as small as its parts allow.
+
+    Raises:
+        NotExercised: nothing small was found, or it takes too long.
+        Nonconforming: the overrides of its example are refused.
+    """
+    registry = workplace.registry
+    wiring = wired(name, None, registry)
+    mine = dict(workplace.example(name).options)
+    problems = ""
+    for side in SIDES:
+        for widths in _widths(wiring):
+            overrides = {**_common(wiring), **_data(wiring, side), **widths, **mine}
+            try:
+                source = source_of(name, overrides, registry)
+                start = time.perf_counter()
+                report = lk.check(source, thorough=True, registry=registry)
+            except LatentkitError as error:
+                problems = problems or str(error)
+                continue
+            seconds = time.perf_counter() - start
+            if report.ok and seconds > PATIENCE:
+                raise NotExercised(f"a check of it made small takes {seconds:.0f} s; give overrides in latentkit_examples")
+            if report.ok:
+                return source
+            problems = problems or str(report.problems[0])
+    if mine:
+        raise Nonconforming(f"with the overrides of its example: {problems}")
+    raise NotExercised(f"it cannot be made small ({problems}); give overrides in latentkit_examples")
+
+
+def _common(wiring: Wiring) -> Overrides:
+    train = {"batch": BATCH, "steps": 2 * HALF, "log_every": 1, "checkpoint_every": HALF, "keep_checkpoints": 2}
+    return {f"train.{key}": value for key, value in train.items()} | {"train.sample_every": 0}
+
+
+def _data(wiring: Wiring, side: int) -> Overrides:
+    """Stand-ins with the fields, classes and channels of the recipe's sources."""
+    found: Overrides = {}
+    spaces = {node.value: space for node, space in wiring.spaces.items() if node.is_source("data")}
+    for name, spec in wiring.recipe.data.items():
+        start, source = "data" if name == "data" else f"data.{name}", wiring.data[name]
+        others = [value for value, field in spec.gives.items() if field not in ("image", "label")]
+        widths = [space.dims[0] for value in others if (space := spaces.get(("data", value))) is not None]
+        found |= {
+            f"{start}.use": f"{PLUGIN}.samples",
+            f"{start}.fields": list(source.offers()),
+            f"{start}.labels": source.classes() or 3,
+            f"{start}.resolution": side or spec.resolution or source.native_resolution,
+            f"{start}.channels": spec.channels or source.native_channels,
+        }
+        found |= {f"{start}.width": width for width in widths if isinstance(width, int)}
+        found |= {} if isinstance(spec.split, int | float) else {f"{start}.split": 0.75}
+    return found
+
+
+def _widths(wiring: Wiring) -> abc.Iterator[Overrides]:
+    """Large whole numbers of parts at :data:`NARROW`: all, those that are no sizes, none."""
+    every: Overrides = {}
+    plain: Overrides = {}
+    elsewhere = set(_numbers({"draw": wiring.source.tables.get("draw"), "state": wiring.source.tables.get("state")}))
+    for name, part in wiring.parts.items():
+        for field in attrs.fields(type(part)):
+            value = getattr(part, field.name)
+            stated = field.name in wiring.recipe.parts[name].options
+            if type(value) is not int or value <= NARROW or (field.default is None and not stated):
+                continue
+            if value in elsewhere:  # a draw may count what a part has
+                continue
+            every[f"parts.{name}.{field.name}"] = NARROW
+            if field.default is not None:
+                plain[f"parts.{name}.{field.name}"] = NARROW
+    yield every
+    if plain != every:
+        yield plain
+    if plain:
+        yield {}
+
+
+def _numbers(value: object) -> abc.Iterator[int]:
+    if type(value) is int:
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)

@@ -1,0 +1,161 @@
+"""What every data source promises."""
+
+from __future__ import annotations
+
+import functools
+from collections import abc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latentkit.errors import DataError, LatentkitError
+from latentkit.interfaces import Component, DataSource, Table
+from latentkit.testing.checks import Nonconforming, NotExercised, require, said
+from latentkit.testing.options import (
+    Subject,
+    alternatives,
+    refuses_values_out_of_range,
+    refuses_wrong_options,
+    smaller,
+)
+from latentkit.testing.workplace import seeded
+
+FEW = 64
+"""Samples, where a source has an option for their number."""
+REQUESTS = ((8, 1), (16, 3))
+"""Resolution and channels, besides the source's own."""
+MISSING = "nothing-is-here"
+
+
+def checks(subject: Subject) -> dict[str, abc.Callable[[], None]]:
+    """The properties of one data source, ready to be looked at."""
+    found: dict[str, abc.Callable[[], None]] = {
+        "opens as offered": functools.partial(opens_as_offered, subject),
+        "same data twice": functools.partial(same_data_twice, subject),
+    }
+    if any(str in alternatives(kind) for kind in subject.types().values()):
+        found["tells of missing files"] = functools.partial(tells_of_missing_files, subject)
+    found["refuses wrong options"] = functools.partial(refuses_wrong_options, subject)
+    found["refuses values out of range"] = functools.partial(values_out_of_range, subject)
+    return found
+
+
+def opened(source: DataSource, resolution: int, channels: int) -> Table:
+    """The table of a source.
+
+    Raises:
+        Nonconforming: it raises something else than a LatentkitError, or what it gives is no table of samples.
+    """
+    where = f"at {channels} x {resolution} x {resolution}"
+    try:
+        with seeded():
+            table = source.open(resolution, channels)
+    except LatentkitError:
+        raise
+    except Exception as error:
+        raise Nonconforming(f"{where}: open() raises {said(error)}") from error
+    require(isinstance(table, Table), f"{where}: open() gives {type(table).__name__}, not a Table")
+    missing = [field for field in source.offers() if field not in table.fields]
+    require(not missing, f"{where}: offers {missing[:1]}, which its table does not have")
+    counts = {name: len(array) for name, array in table.fields.items()}
+    require(len(set(counts.values())) == 1, f"{where}: fields have unequal numbers of samples: {counts}")
+    require(len(table) > 0, f"{where}: has no samples")
+    return table
+
+
+def opens_as_offered(subject: Subject) -> None:
+    """Each field that is offered is there, as many samples in all; images are uint8 of the size asked for."""
+    source = _small(subject)
+    require("image" in source.offers(), f"offers {source.offers()}, without an image")
+    for resolution, channels in dict.fromkeys([(source.native_resolution, source.native_channels), *REQUESTS]):
+        table = _table(source, resolution, channels)
+        where = f"at {channels} x {resolution} x {resolution}"
+        image = table.fields["image"]
+        wanted = (len(table), channels, resolution, resolution)
+        require(image.dtype == np.uint8, f"{where}: images are {image.dtype}, not uint8")
+        require(image.shape == wanted, f"{where}: images are of shape {image.shape}, not {wanted}")
+        if "label" in source.offers():
+            _labels(source, table.fields["label"], where)
+
+
+def _small(subject: Subject) -> DataSource:
+    source: DataSource = smaller(subject.made(), FEW, subject.example.options)
+    return source
+
+
+def _table(source: DataSource, resolution: int, channels: int) -> Table:
+    """The table; that a source cannot open here at all is no fault of it."""
+    try:
+        return opened(source, resolution, channels)
+    except LatentkitError as error:
+        raise NotExercised(f"it cannot be opened: {error}") from error
+
+
+def _labels(source: DataSource, label: np.ndarray, where: str) -> None:
+    whole = label.ndim == 1 and label.dtype.kind in "iu"
+    require(whole or label.dtype.kind == "f", f"{where}: labels are {label.dtype} of shape {label.shape}, not int64 [n]")
+    classes = source.classes()
+    if whole:
+        require(int(label.min()) >= 0, f"{where}: labels begin at {label.min()}, not at 0")
+        below = classes is None or int(label.max()) < classes
+        require(below, f"{where}: labels go to {label.max()}, but classes() says that there are {classes}")
+
+
+def same_data_twice(subject: Subject) -> None:
+    """Opened again, it has the same samples in the same order."""
+    one, other = (_again(subject, seed) for seed in (0, 1))
+    for name, array in one.fields.items():
+        same = name in other.fields and np.array_equal(array, other.fields[name])
+        require(same, f"'{name}' differs when it is opened again; give the source a seed, and sort the names of files")
+
+
+def _again(subject: Subject, seed: int) -> Table:
+    source = _small(subject)
+    with seeded(seed):
+        try:
+            return source.open(*REQUESTS[0])
+        except LatentkitError as error:
+            raise NotExercised(f"it cannot be opened: {error}") from error
+
+
+def tells_of_missing_files(subject: Subject) -> None:
+    """A path that leads nowhere is a DataError that names it."""
+    missing = str(subject.workplace.folder / MISSING)
+    kinds = subject.types()
+    paths = _paths(subject)
+    if not paths:
+        raise NotExercised("no option of it is known to be a path")
+    for name in paths:
+        others = {key: missing for key in subject.required() if kinds[key] is str and key not in subject.example.options}
+        component, problems = subject.configured({**others, **subject.example.options, name: missing})
+        require(component is not None, f"{name} = '{missing}': {problems[0] if problems else 'cannot be made'}")
+        _refused(component, f"{name} = '{missing}'")
+
+
+def _paths(subject: Subject) -> list[str]:
+    """Options that are paths: the strings that must be given, and those that name a file in an example."""
+    kinds, given = subject.types(), subject.example.options
+    files = [name for name, value in given.items() if isinstance(value, str) and Path(value).is_file()]
+    return list(dict.fromkeys([*(name for name in subject.required() if kinds[name] is str), *files]))
+
+
+def _refused(source: Any, what: str) -> None:
+    try:
+        source.open(*REQUESTS[0])
+    except DataError as error:
+        require(MISSING in str(error), f"{what}: the message does not name the path: {error}")
+    except Exception as error:
+        raise Nonconforming(f"{what}: open() raises {said(error)}; expected a DataError") from error
+    else:
+        raise Nonconforming(f"{what}: opens; expected a DataError")
+
+
+def values_out_of_range(subject: Subject) -> None:
+    """Zero, negative and empty options are refused in words, or give a table."""
+
+    def exercise(component: Component, option: str) -> None:
+        assert isinstance(component, DataSource)
+        opened(smaller(component, FEW, {option, *subject.example.options}), *REQUESTS[0])
+
+    refuses_values_out_of_range(subject, exercise)

@@ -1,0 +1,1 @@
+"""Introspective VAE, Huang et al. 2018, https://arxiv.org/abs/1807.06358."""
