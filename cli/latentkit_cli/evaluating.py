@@ -90,4 +90,5 @@ def _section(weights: str, results: abc.Sequence[Result]) -> str:
 
 
 def _protocol(result: Result) -> str:
-    return ", ".join(f"{key} {value}" for key, value in result.protocol.items())
+    shown = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in result.protocol.items()}
+    return ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)

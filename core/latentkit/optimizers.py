@@ -65,7 +65,7 @@ class Adam(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("momentum", "square")
     beta1: float = attrs.field(default=0.9, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     beta2: float = attrs.field(default=0.999, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
-    eps: float = 1e-8
+    eps: float = attrs.field(default=1e-8, validator=attrs.validators.gt(0))
 
     def update(
         self, parameters: list[Tensor], gradients: list[Tensor], slots: Slots, step: int, rate: float | Tensor
@@ -84,7 +84,7 @@ class LreqAdam(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("square",)
     equalized: ClassVar[bool] = True
     beta2: float = attrs.field(default=0.99, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
-    eps: float = 1e-8
+    eps: float = attrs.field(default=1e-8, validator=attrs.validators.gt(0))
 
     def update(
         self, parameters: list[Tensor], gradients: list[Tensor], slots: Slots, step: int, rate: float | Tensor
@@ -102,7 +102,7 @@ class RMSprop(Optimizer):
 
     slots: ClassVar[tuple[str, ...]] = ("square",)
     alpha: float = attrs.field(default=0.99, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
-    eps: float = 1e-7
+    eps: float = attrs.field(default=1e-7, validator=attrs.validators.gt(0))
 
     def update(
         self, parameters: list[Tensor], gradients: list[Tensor], slots: Slots, step: int, rate: float | Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import abc
 
@@ -51,12 +52,59 @@ def parse_ports(text: str, sizes: abc.Mapping[str, object], owner: str = "") -> 
     Raises:
         ValueError: the text is not of this form (a mistake of the part's author).
     """
+    return parse_together({"": text}, sizes, owner)[""]
+
+
+def parse_together(
+    texts: abc.Mapping[str, str], sizes: abc.Mapping[str, object], owner: str = ""
+) -> dict[str, Signature]:
+    """Read several texts whose names are the same sizes, wherever they stand.
+
+    Raises:
+        ValueError: as :func:`parse_ports`.
+    """
+    reader = _PortReader(sizes, owner)
+    signatures = {}
+    for key, text in texts.items():
+        inputs, outputs = _written(text)
+        signatures[key] = Signature(tuple(map(reader.port, inputs)), tuple(map(reader.port, outputs)))
+    return signatures
+
+
+@attrs.frozen
+class _Written:
+    """A port as its text has it: names in place of sizes."""
+
+    name: str
+    optional: bool
+    kind: str
+    dims: tuple[str, ...]
+    range: str
+    batched: bool
+
+
+@functools.lru_cache(maxsize=1024)  # the texts are those of classes, and each is read at every use of its part
+def _written(text: str) -> tuple[tuple[_Written, ...], tuple[_Written, ...]]:
+    """The inputs and outputs of a text."""
     before, arrow, after = text.partition("->")
     if not arrow:
         raise ValueError(f"ports {text!r} have no '->'")
-    reader = _PortReader(sizes, owner)
-    inputs = tuple(reader.port(item) for item in _split(before))
-    return Signature(inputs, tuple(reader.port(item) for item in _split(after)))
+    return tuple(map(_port, _split(before))), tuple(map(_port, _split(after)))
+
+
+def _port(text: str) -> _Written:
+    match = _PORT.match(text)
+    if match is None:
+        raise ValueError(f"port {text!r} is not of the form 'name: kind[size, ...]'")
+    kind = match["kind"]
+    if kind not in ARITY and not kind[0].isupper():
+        raise ValueError(f"port {text!r}: unknown kind {kind!r}; known: {', '.join(ARITY)}")
+    dims = tuple(dim.strip() for dim in (match["dims"] or "").split(",") if dim.strip())
+    arity = ARITY.get(kind)
+    if arity is not None and len(dims) != arity:
+        raise ValueError(f"port {text!r}: {kind} has {arity} sizes, not {len(dims)}")
+    batched = kind not in UNBATCHED and not match["one"]
+    return _Written(match["name"] or "", bool(match["optional"]), kind, dims, match["range"] or "", batched)
 
 
 class _PortReader:
@@ -64,31 +112,21 @@ class _PortReader:
         self.sizes, self.owner = sizes, owner
         self.vars: dict[str, Var] = {}
 
-    def port(self, text: str) -> Port:
-        match = _PORT.match(text)
-        if match is None:
-            raise ValueError(f"port {text!r} is not of the form 'name: kind[size, ...]'")
-        kind = match["kind"]
-        if kind not in ARITY:
-            if not kind[0].isupper():
-                raise ValueError(f"port {text!r}: unknown kind {kind!r}; known: {', '.join(ARITY)}")
-            return Port(match["name"] or "", self._var(kind), bool(match["optional"]))
-        dims = tuple(self._dim(dim.strip()) for dim in (match["dims"] or "").split(",") if dim.strip())
-        arity = ARITY[kind]
-        if arity is not None and len(dims) != arity:
-            raise ValueError(f"port {text!r}: {kind} has {arity} sizes, not {len(dims)}")
-        return Port(match["name"] or "", self._space(kind, dims, match), bool(match["optional"]))
+    def port(self, written: _Written) -> Port:
+        return Port(written.name, self._space(written), written.optional)
 
-    def _space(self, kind: str, dims: tuple[Dim, ...], match: re.Match[str]) -> Space:
+    def _space(self, written: _Written) -> Space | Var:
+        if written.kind not in ARITY:
+            return self._var(written.kind)
+        dims = tuple(map(self._dim, written.dims))
         value: Range | Var | None = None
-        range_name = match["range"]
-        if range_name:
-            known = self.sizes.get(range_name, ...)
+        if written.range:
+            known = self.sizes.get(written.range, ...)
             if isinstance(known, tuple):
                 value = (float(known[0]), float(known[1]))
             elif known is ...:
-                value = self._var(range_name)
-        return Space(kind, dims, value, batched=kind not in UNBATCHED and not match["one"])
+                value = self._var(written.range)
+        return Space(written.kind, dims, value, batched=written.batched)
 
     def _dim(self, text: str) -> Dim:
         if text.isdigit():

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 import attrs
 
 from latentkit.interfaces import Discriminator, Encoder, Function, Generator, Loss, Mapping, Part, Regularizer
-from latentkit.interfaces.parts import Likelihood
+from latentkit.interfaces.parts import Likelihood, Reduction, Role, Unit
 from latentkit.ports import parse_ports
 
 if TYPE_CHECKING:
@@ -69,23 +69,44 @@ def stateless(
     return lambda function: Stateless(function, kind, ports, independent)
 
 
-def loss(ports: str, *, likelihood: Likelihood | None = None) -> abc.Callable[[abc.Callable[P, R]], Stateless[P, R]]:
+def loss(
+    ports: str, *, independent: bool | None = None, likelihood: Likelihood | None = None, role: Role | None = None,
+    unit: Unit | abc.Callable[[Any], Unit] = "", reduction: Reduction | abc.Callable[[Any], Reduction] = "",
+    pushes: abc.Mapping[str, str] | None = None,
+) -> abc.Callable[[abc.Callable[P, R]], Stateless[P, R]]:  # fmt: skip
     """Make a function a loss: ``-> score`` is one number per sample, ``-> scalar`` couples the batch.
+
+    What is declared from ``likelihood`` on is for those who read a recipe, and changes nothing that is computed;
+    :mod:`latentkit.interfaces.parts` has the words.
 
     Args:
         ports: see :func:`stateless`.
-        likelihood: what it says of the probability of its port ``to``, where it is a likelihood
-            (:data:`latentkit.interfaces.parts.Likelihood`); the metric ``nll`` reads it.
+        independent: each sample's result depends on that sample alone; by default unless it returns ``scalar``.
+        likelihood: what it says of the probability of its port ``to``, where it is a likelihood; the metric ``nll``
+            reads it.
+        role: what it compares, values or distributions. A likelihood is a ``distance``.
+        unit: of what it returns, or a function of the part, where it depends on options.
+        reduction: sum or mean over the features of a sample, or a function of the part.
+        pushes: of an adversarial loss, where minimising it moves the scores at its ports: ``up``, ``down``, or the
+            name of the option that has their target.
 
     Raises:
-        TypeError: as :func:`stateless`; or a likelihood without a port ``to``.
+        TypeError: as :func:`stateless`; or a likelihood without a port ``to``, or pushes that name no port.
     """
 
     def make(function: abc.Callable[P, R]) -> Stateless[P, R]:
-        made = Stateless(function, "loss", ports, "scalar" not in ports)
-        if likelihood and "to" not in {port.name for port in parse_ports(ports, {}).inputs}:
+        alone = "scalar" not in ports if independent is None else independent
+        made = Stateless(function, "loss", ports, alone)
+        names = {port.name for port in parse_ports(ports, {}).inputs}
+        if likelihood and "to" not in names:
             raise TypeError(f"{function.__qualname__}: a likelihood has a port 'to', whose probability it tells")
-        made.part_type.likelihood = likelihood  # type: ignore[attr-defined]  # a loss has it
+        unknown = sorted(set(pushes or ()) - names)
+        if unknown:
+            raise TypeError(f"{function.__qualname__}: 'pushes' names '{unknown[0]}', which is no port of {ports!r}")
+        cls: Any = made.part_type
+        cls.likelihood, cls.role, cls.pushes = likelihood, role or ("distance" if likelihood else None), pushes or {}
+        cls.unit = property(unit) if callable(unit) else unit
+        cls.reduction = property(reduction) if callable(reduction) else reduction
         return made
 
     return make

@@ -41,6 +41,19 @@ def test_raw_weights_and_the_single_file_can_be_used(latentkit: Command, run: Pa
     assert (done.code, done.out) == (0, "wrote tiny-samples.png\n")
 
 
+def test_samples_of_a_fitted_prior_are_the_same_the_next_time(latentkit: Command, run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    first = latentkit("sample", copy, "-n", 4, "--prior", "gmm", "--components", 2, "--out", "first.png")
+    assert (first.code, first.out, first.err) == (0, "wrote first.png\n", "")
+    fitted = (copy / "prior-gmm.safetensors").stat().st_mtime_ns
+    again = latentkit("sample", copy, "-n", 4, "--prior", "gmm", "--components", 2, "--out", "again.png", "--json")
+    assert (again.json["prior"]["components"], again.json["prior"]["codes"]) == (2, 64)
+    latentkit("sample", copy, "-n", 4, "--out", "drawn.png")
+    pictures = [Path(f"{name}.png").read_bytes() for name in ("first", "again", "drawn")]
+    assert pictures[0] == pictures[1] != pictures[2]
+    assert (copy / "prior-gmm.safetensors").stat().st_mtime_ns == fitted
+
+
 def test_reconstructions_stand_under_the_pictures_of_a_folder(latentkit: Command, run: Path, scans: Path) -> None:
     done = latentkit("reconstruct", run, scans, "--out", "pairs.png", "--json")
     assert (done.code, done.json["n"]) == (0, 2)
@@ -104,7 +117,12 @@ def test_the_way_between_seeds_and_pictures_is_a_strip(latentkit: Command, run: 
         (["encode", "RUN"], "Missing argument 'IMAGES"),
         (["interpolate", "RUN", "1", "two"], "no such file or folder: two"),
         (["interpolate", "RUN", "-1", "2"], "No such option"),
+        (["sample", "RUN", "--prior", "flow"], "prior: expected 'gmm', found 'flow'"),
+        (["sample", "RUN", "--components", "3"], "--components: is of a prior, so it needs --prior gmm"),
+        (["sample", "RUN", "--prior", "gmm", "--components", "65"], "65 components want at least 65 images"),
         (["eval", "RUN", "--metric", "probs"], "did you mean"),
+        (["eval", "RUN", "--metric", "probes", "--samples", "9"], "has the option 'samples': probes"),
+        (["eval", "RUN", "--metric", "classifier-frechet", "--prior", "vamp"], "'prior' must be in ('gmm',)"),
         (["eval", "RUN", "--weights", "best"], "found 'best'"),
         (["frobnicate"], "No such command 'frobnicate'"),
     ],
@@ -157,5 +175,8 @@ def test_eval_writes_figures_and_says_why_some_are_missing(latentkit: Command, r
     assert done.out.endswith("Added to copy/metrics.jsonl\n")
     records = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
     assert any(record.get("evaluation") == "latent-reconstruction" for record in records)
+    assert "nll" not in done.out
+    asked = latentkit("eval", copy, "--metric", "nll", "--samples", 2, "--weights", "raw")
+    assert (asked.code, "none: no term of the recipe is a likelihood" in asked.out) == (0, True)
     one = latentkit("eval", copy, "-n", 16, "--metric", "latent-correlation", "--weights", "raw", "--json").json
     assert [(item["evaluation"], item["weights"]) for item in one] == [("latent-correlation", "raw")]

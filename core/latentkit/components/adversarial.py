@@ -12,6 +12,10 @@ from torch import Tensor
 
 from latentkit.stateless import loss
 
+APART = {"real": "up", "fake": "down"}
+"""Where a discriminator's objective moves the scores."""
+UP = {"fake": "up"}
+"""Where a generator's objective moves them."""
 _LINEAR_ABOVE = 40.0
 """Where softplus is the identity to float64 precision; torch's own 20 costs 2e-9 of the gradient."""
 
@@ -20,7 +24,7 @@ def _softplus(x: Tensor) -> Tensor:
     return F.softplus(x, threshold=_LINEAR_ABOVE)
 
 
-@loss("real: score, fake: score -> score")
+@loss("real: score, fake: score -> score", unit="nats", pushes=APART)
 def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Binary cross-entropy of a discriminator (Goodfellow et al. 2014, eq. 1).
 
@@ -29,7 +33,7 @@ def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return _softplus(-real) + _softplus(fake)
 
 
-@loss("fake: score -> score")
+@loss("fake: score -> score", unit="nats", pushes=UP)
 def logistic_generator(fake: Tensor) -> Tensor:
     """Non-saturating objective of a generator (Goodfellow et al. 2014, section 3).
 
@@ -38,7 +42,7 @@ def logistic_generator(fake: Tensor) -> Tensor:
     return _softplus(-fake)
 
 
-@loss("fake: score -> score")
+@loss("fake: score -> score", unit="nats", pushes=UP)
 def saturating_generator(fake: Tensor) -> Tensor:
     """Minimax objective of a generator, which saturates (Goodfellow et al. 2014, eq. 1).
 
@@ -48,7 +52,7 @@ def saturating_generator(fake: Tensor) -> Tensor:
     return -_softplus(fake)
 
 
-@loss("real: score, fake: score -> score")
+@loss("real: score, fake: score -> score", pushes=APART)
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Hinge objective of a discriminator (Lim and Ye 2017, https://arxiv.org/abs/1705.02894).
 
@@ -57,7 +61,7 @@ def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real) + F.relu(1 + fake)
 
 
-@loss("fake: score -> score")
+@loss("fake: score -> score", pushes=UP)
 def hinge_generator(fake: Tensor) -> Tensor:
     """Generator's side of the hinge objective, the negated score (Lim and Ye 2017).
 
@@ -66,7 +70,7 @@ def hinge_generator(fake: Tensor) -> Tensor:
     return -fake
 
 
-@loss("real: score, fake: score -> score")
+@loss("real: score, fake: score -> score", pushes=APART)
 def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Critic's side of the Wasserstein distance (Arjovsky et al. 2017, eq. 2, negated).
 
@@ -76,7 +80,7 @@ def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return fake - real
 
 
-@loss("fake: score -> score")
+@loss("fake: score -> score", pushes=UP)
 def wasserstein_generator(fake: Tensor) -> Tensor:
     """Generator's side of the Wasserstein distance (Arjovsky et al. 2017).
 
@@ -85,7 +89,7 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
     return -fake
 
 
-@loss("real: score, fake: score -> score")
+@loss("real: score, fake: score -> score", pushes={"real": "real_target", "fake": "fake_target"})
 def least_squares_discriminator(
     real: Tensor, fake: Tensor, real_target: float = 1.0, fake_target: float = 0.0
 ) -> Tensor:
@@ -97,7 +101,7 @@ def least_squares_discriminator(
     return 0.5 * (real - real_target).square() + 0.5 * (fake - fake_target).square()
 
 
-@loss("fake: score -> score")
+@loss("fake: score -> score", pushes={"fake": "target"})
 def least_squares_generator(fake: Tensor, target: float = 1.0) -> Tensor:
     """Least-squares objective of a generator (Mao et al. 2017, eq. 2).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import abc
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from latentkit._apply import Apply
 from latentkit.errors import Mismatch
 from latentkit.interfaces import Loss
+from latentkit.interfaces.parts import Role, Unit
 from latentkit.stateless import loss
 
 Kernel = Literal["imq", "rbf"]
@@ -70,6 +71,7 @@ class Mmd(Loss):
     """
 
     ports: ClassVar[str] = "of: latent[dim], to: latent[dim] -> scalar"
+    role: ClassVar[Role | None] = "discrepancy"
     kernel: Kernel = attrs.field(default="imq", validator=in_(("imq", "rbf")))
     """``imq``, the inverse multiquadric, whose tails reach far codes, or ``rbf``, the Gaussian."""
     bandwidth: float = attrs.field(default=1.0, validator=gt(0))
@@ -85,7 +87,11 @@ class Mmd(Loss):
         return Apply(mmd, ("of", "to"), attrs.asdict(self))
 
 
-@loss("of: latent[dim], to: latent[dim], projections: latent[dim] -> scalar")
+def _unit(part: Any) -> Unit:
+    return "absolute" if part.p == 1 else "squared" if part.p == 2 else ""
+
+
+@loss("of: latent[dim], to: latent[dim], projections: latent[dim] -> scalar", role="discrepancy", unit=_unit)
 def sliced_wasserstein(of: Tensor, to: Tensor, projections: Tensor, p: int = 2) -> Tensor:
     """Sliced Wasserstein distance between two batches of codes, to the power p (Kolouri et al. 2018).
 

@@ -15,7 +15,7 @@ from latentkit.components.posteriors import Posterior
 from latentkit.stateless import Scalar, loss
 
 
-@loss("of: posterior[dim] -> score")
+@loss("of: posterior[dim] -> score", role="divergence", unit="nats", reduction="sum")
 def kl(of: Posterior) -> Tensor:
     """KL divergence from a diagonal Gaussian to N(0, I) (Kingma and Welling 2014, appendix B).
 
@@ -30,7 +30,7 @@ def kl(of: Posterior) -> Tensor:
     return reduce(_to_standard(of), "b n -> b", "sum")
 
 
-@loss("of: posterior[dim], to: posterior[dim] -> score")
+@loss("of: posterior[dim], to: posterior[dim] -> score", role="divergence", unit="nats", reduction="sum")
 def kl_two(of: Posterior, to: Posterior) -> Tensor:
     """KL divergence between two diagonal Gaussians, KL(of || to).
 
@@ -48,7 +48,7 @@ def kl_two(of: Posterior, to: Posterior) -> Tensor:
     return 0.5 * reduce(shift + torch.expm1(ratio) - ratio, "b n -> b", "sum")
 
 
-@loss("of: posterior[dim] -> scalar")
+@loss("of: posterior[dim] -> scalar", role="divergence", unit="nats", reduction="sum")
 def kl_free_bits(of: Posterior, nats: Scalar) -> Tensor:
     """KL divergence to N(0, I) with free bits: below ``nats`` a coordinate costs no more (Kingma et al. 2016).
 
@@ -66,7 +66,7 @@ def kl_free_bits(of: Posterior, nats: Scalar) -> Tensor:
     return (F.relu(per_coordinate - nats) + nats).sum()
 
 
-@loss("of: posterior[dim] -> scalar")
+@loss("of: posterior[dim] -> scalar", role="divergence", unit="nats", reduction="sum")
 def kl_capacity(of: Posterior, capacity: Scalar) -> Tensor:
     """Distance of the KL divergence to N(0, I) from a capacity (Burgess et al. 2018).
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from latentkit._apply import Apply
 from latentkit.errors import Mismatch
 from latentkit.interfaces import Loss
-from latentkit.interfaces.parts import Likelihood
+from latentkit.interfaces.parts import Likelihood, Reduction, Role, Unit
 from latentkit.stateless import Scalar, loss
 
 
-@loss("of: T, to: T -> score", likelihood="density")
+@loss("of: T, to: T -> score", likelihood="density", unit="nats", reduction="sum")
 def gaussian_nll(of: Tensor, to: Tensor, std: Scalar = 1.0) -> Tensor:
     """Negative log-likelihood of a Gaussian with one deviation for all features (Kingma and Welling 2014).
 
@@ -72,6 +72,9 @@ class BernoulliNll(Loss):
     ports: ClassVar[str] = "of: image[channels, height, width], to: image[channels, height, width] in unit -> score"
     independent: ClassVar[bool] = True
     likelihood: ClassVar[Likelihood | None] = "probability"
+    role: ClassVar[Role | None] = "distance"
+    unit: ClassVar[Unit] = "nats"
+    reduction: ClassVar[Reduction] = "sum"
     logits: bool = True
     """Whether ``of`` are the logits of p, which is exact at any size, or p itself, say the output of a sigmoid."""
 
@@ -84,7 +87,7 @@ class BernoulliNll(Loss):
         return Apply(bernoulli_nll, ("of", "to"), {"logits": self.logits})
 
 
-@loss("of: latent[classes], to: label[classes] -> score", likelihood="probability")
+@loss("of: latent[classes], to: label[classes] -> score", likelihood="probability", unit="nats")
 def cross_entropy(of: Tensor, to: Tensor) -> Tensor:
     """Negative log-likelihood of a class under softmax.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from latentkit.stateless import loss
 
 
-@loss("of: T, to: T -> score")
+@loss("of: T, to: T -> score", role="distance", unit="absolute", reduction="mean")
 def l1(of: Tensor, to: Tensor) -> Tensor:
     """Absolute error, averaged over features.
 
@@ -22,7 +22,7 @@ def l1(of: Tensor, to: Tensor) -> Tensor:
     return reduce((of - to).abs(), "b ... -> b", "mean")
 
 
-@loss("of: T, to: T -> score")
+@loss("of: T, to: T -> score", role="distance", unit="squared", reduction="mean")
 def l2(of: Tensor, to: Tensor) -> Tensor:
     """Squared error, averaged over features.
 
@@ -36,7 +36,7 @@ def l2(of: Tensor, to: Tensor) -> Tensor:
     return reduce((of - to).square(), "b ... -> b", "mean")
 
 
-@loss("of: T, to: T -> score")
+@loss("of: T, to: T -> score", role="distance", unit="squared", reduction="sum")
 def sse(of: Tensor, to: Tensor) -> Tensor:
     """Squared error, summed over features (with weight 0.5 a unit Gaussian's negative log-likelihood).
 

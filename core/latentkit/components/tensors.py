@@ -15,7 +15,7 @@ from latentkit.spaces import Space
 
 def _sizes(_: object, field: attrs.Attribute[tuple[int, ...]], value: tuple[int, ...]) -> None:
     if not value or min(value) < 1:
-        raise ValueError(f"expected a list of sizes of at least 1, found {list(value)}")
+        raise ValueError(f"'{field.name}' wants a list of sizes of at least 1, found {list(value)}")
 
 
 @attrs.frozen(kw_only=True)

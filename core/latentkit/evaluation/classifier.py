@@ -38,19 +38,17 @@ _CHUNK = 1024
 class Classifier:
     """The trained network with the classes that its outputs stand for."""
 
-    trunk: nn.Module
-    head: nn.Module
+    network: nn.ModuleDict
     classes: np.ndarray
     trained_on: int
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and probabilities of images in [0, 1]: [n, c, h, w] to float64 [n, 64] and [n, classes]."""
-        features, outputs = [], []
-        with torch.no_grad():
-            for chunk in torch.split(images, _CHUNK):
-                features.append(self.trunk(shrunk(chunk)))
-                outputs.append(self.head(features[-1]))
-        return torch.cat(features).double(), torch.cat(outputs).double().softmax(1)
+        """Features and probabilities of images in [0, 1]: [n, c, h, w] to float64 [n, 64] and [n, classes].
+
+        Features are scaled so that those of the training images have a total variance of 1.
+        """
+        features, outputs = _outputs(self.network, images)
+        return features / self.network.get_buffer("spread"), outputs.softmax(1)
 
 
 def shrunk(images: Tensor) -> Tensor:
@@ -60,7 +58,7 @@ def shrunk(images: Tensor) -> Tensor:
 
 
 def classifier_of(samples: Samples, folder: Path | None = None) -> Classifier:
-    """The classifier of these data: from the cache, or trained (about 10 s on two cores) and kept there.
+    """The classifier of these data: from the cache, or trained (about 10 s) and kept there.
 
     Args:
         samples: with labels, and training images of two classes or more.
@@ -69,13 +67,13 @@ def classifier_of(samples: Samples, folder: Path | None = None) -> Classifier:
     chosen = samples.training[:MOST_IMAGES]
     pixels, known = samples.table.fields["image"][chosen], labels(samples, chosen)
     classes, target = np.unique(known, return_inverse=True)
-    trunk, head = _network(pixels.shape[1], min(pixels.shape[-1], SIDE), len(classes))
-    whole = nn.ModuleDict({"trunk": trunk, "head": head})
+    network = _network(pixels.shape[1], min(pixels.shape[-1], SIDE), len(classes))
     file = (folder or default_folder() / "classifiers") / f"{_fingerprint(pixels, known)}.safetensors"
-    if not _restored(whole, file):
-        _train(trunk, head, torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(target.reshape(-1)))
-        _keep(whole, file)
-    return Classifier(trunk.eval(), head.eval(), classes, len(chosen))
+    if not _restored(network, file):
+        with _one_thread():
+            _train(network, torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(target.reshape(-1)))
+        _keep(network, file)
+    return Classifier(network, classes, len(chosen))
 
 
 def _fingerprint(pixels: np.ndarray, known: np.ndarray) -> str:
@@ -86,7 +84,17 @@ def _fingerprint(pixels: np.ndarray, known: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _network(channels: int, side: int, classes: int) -> tuple[nn.Sequential, nn.Linear]:
+def _outputs(network: nn.ModuleDict, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Features, not scaled, and logits, float64."""
+    features, outputs = [], []
+    with torch.no_grad():
+        for chunk in torch.split(images, _CHUNK):
+            features.append(network["trunk"](shrunk(chunk)))
+            outputs.append(network["head"](features[-1]))
+    return torch.cat(features).double(), torch.cat(outputs).double()
+
+
+def _network(channels: int, side: int, classes: int) -> nn.ModuleDict:
     layers: list[nn.Module] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key_seed("classifier", VERSION))
@@ -95,19 +103,35 @@ def _network(channels: int, side: int, classes: int) -> tuple[nn.Sequential, nn.
             layers += [nn.Conv2d(channels, width, 3, stride, 1), nn.ReLU()]
             channels, side = width, math.ceil(side / stride)
         trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side * side, FEATURES), nn.ReLU())
-        return trunk, nn.Linear(FEATURES, classes)
+        network = nn.ModuleDict({"trunk": trunk, "head": nn.Linear(FEATURES, classes)})
+    network.register_buffer("spread", torch.ones((), dtype=torch.float64))
+    return network
 
 
-def _train(trunk: nn.Module, head: nn.Module, pixels: Tensor, target: Tensor) -> None:
+def _train(network: nn.ModuleDict, pixels: Tensor, target: Tensor) -> None:
     generator = torch.Generator().manual_seed(key_seed("classifier", "order", VERSION))
-    optimizer = torch.optim.Adam([*trunk.parameters(), *head.parameters()], RATE)
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
     images = shrunk(pixels.float().div_(255))
     for step, chosen in zip(range(STEPS), _batches(len(images), generator), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = RATE * (0.5 + 0.5 * math.cos(math.pi * step / STEPS))
         optimizer.zero_grad()
-        F.cross_entropy(head(trunk(images[chosen])), target[chosen]).backward()  # type: ignore[no-untyped-call]
+        logits = network["head"](network["trunk"](images[chosen]))
+        F.cross_entropy(logits, target[chosen]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+    total = _outputs(network, images)[0].var(0).sum().sqrt()
+    network.get_buffer("spread").copy_(total if total > 0 else torch.ones_like(total))
+
+
+@contextlib.contextmanager
+def _one_thread() -> abc.Iterator[None]:
+    """The number of threads would make the last digits of sums differ, and gains little on images this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _batches(count: int, generator: torch.Generator) -> abc.Iterator[Tensor]:
@@ -117,21 +141,21 @@ def _batches(count: int, generator: torch.Generator) -> abc.Iterator[Tensor]:
         yield from torch.split(order[: count - count % batch], batch)
 
 
-def _restored(whole: nn.Module, file: Path) -> bool:
+def _restored(network: nn.Module, file: Path) -> bool:
     """Load the weights of a file; what is not there, damaged or of other sizes changes nothing."""
     if not file.is_file():
         return False
     with contextlib.suppress(RunError):
         tensors, notes = read_tensors(file)
-        fits = {key: value.shape for key, value in whole.state_dict().items()}
+        fits = {key: value.shape for key, value in network.state_dict().items()}
         if notes.get(CHECKSUM) == checksum_of(tensors, {}) and {k: v.shape for k, v in tensors.items()} == fits:
-            whole.load_state_dict(tensors)
+            network.load_state_dict(tensors)
             return True
     return False
 
 
-def _keep(whole: nn.Module, file: Path) -> None:
-    tensors = whole.state_dict()
+def _keep(network: nn.Module, file: Path) -> None:
+    tensors = network.state_dict()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(file, tensors, {CHECKSUM: checksum_of(tensors, {})})

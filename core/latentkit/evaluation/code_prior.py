@@ -111,14 +111,16 @@ def fit_gmm(codes: np.ndarray, components: int, seed: int) -> tuple[Tensor, Tens
             f"{components} covariances of codes of {size:,} numbers have {components * size**2:,} numbers, "
             f"more than the {MOST_NUMBERS:,} that are fitted; take fewer components"
         )
-    late = _sklearn("exceptions").ConvergenceWarning
+    late = _module("sklearn.exceptions").ConvergenceWarning
     rows = codes.astype(np.float64)
     # In the unit of the codes' own spread, so that the floor of the covariances means the same for every model.
     unit = float(rows.std()) or 1.0
-    mixture = _sklearn("mixture").GaussianMixture(
+    mixture = _module("sklearn.mixture").GaussianMixture(
         components, covariance_type="full", reg_covar=_FLOOR, max_iter=_MAX_ITER, random_state=seed % 2**32
     )
-    with warnings.catch_warnings(record=True) as caught:
+    # One thread: more gain nothing on matrices of this size, and would make the last digits depend on their number.
+    one = _module("threadpoolctl").threadpool_limits(1)
+    with warnings.catch_warnings(record=True) as caught, one:
         warnings.simplefilter("always")
         try:
             mixture.fit(rows / unit)
@@ -134,9 +136,9 @@ def fit_gmm(codes: np.ndarray, components: int, seed: int) -> tuple[Tensor, Tens
     return means, covariances, weights, notes
 
 
-def _sklearn(module: str) -> Any:
+def _module(name: str) -> Any:
     try:
-        return importlib.import_module(f"sklearn.{module}")
+        return importlib.import_module(name)
     except ImportError:
         raise LatentkitError("fitting a prior needs scikit-learn: pip install 'latentkit[eval]'") from None
 

@@ -3,7 +3,8 @@
 The distance is that of Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter 2017, https://arxiv.org/abs/1706.08500,
 eq. 6, but for the network: not Inception, trained on ImageNet, but a classifier of the run's own images
 (:mod:`latentkit.evaluation.classifier`). So it is no FID, and its numbers compare with each other only, for models of
-the same data, split and number of images.
+the same data, resolution, split and number of images. They are scaled by the total variance of the features of the
+training images: 1 is the distance of a model that makes one image again and again, with the features of the mean.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import attrs
 
 from latentkit.interfaces.component import Component
-from latentkit.ports import Signature, parse_ports
+from latentkit.ports import Signature, parse_together
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,6 +18,13 @@ Likelihood = Literal["probability", "density", "squared-error"]
 """``probability``: the loss is -log P(to | ...) per sample in nats, of discrete values (Bernoulli, categorical).
 ``density``: it is -log p(to | ...), of real values, with every constant. ``squared-error``: it is the sum of
 (of - to)^2; with weight w it is a Gaussian of variance 1 / (2 w), but for the constant."""
+Role = Literal["distance", "divergence", "discrepancy"]
+"""What a loss compares. ``distance``: two values, sample by sample; a likelihood is one. ``divergence``: a
+distribution with another one, by a formula. ``discrepancy``: two batches as samples of two distributions."""
+Unit = Literal["nats", "squared", "absolute", ""]
+"""``squared`` and ``absolute``: the unit of the inputs, squared or as it is. Empty: without unit, or not declared."""
+Reduction = Literal["sum", "mean", ""]
+"""Over the features of a sample, which are pixels or coordinates. Empty: there is nothing to reduce."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,24 +49,11 @@ class Part(Component):
 
     def signatures(self, owner: str = "") -> dict[str, Signature]:
         """The ports of the part itself (under ``""``) and of each entry. They share their open sizes."""
-        texts = {"": self.ports, **self.entries}
-        joined = parse_ports(_joined(texts.values()), self.sizes(), owner)
-        inputs, outputs = iter(joined.inputs), iter(joined.outputs)
-        signatures = {}
-        for name, text in texts.items():
-            alone = parse_ports(text, self.sizes(), owner)
-            mine = tuple(next(inputs) for _ in alone.inputs)
-            signatures[name] = Signature(mine, tuple(next(outputs) for _ in alone.outputs))
-        return signatures
+        return parse_together({"": self.ports, **self.entries}, self.sizes(), owner)
 
     @abstractmethod
     def build(self) -> nn.Module:
         """The module. Every size is known by now. Parameters are freshly initialised."""
-
-
-def _joined(texts: abc.Iterable[str]) -> str:
-    halves = [text.partition("->") for text in texts]
-    return ", ".join(half[0] for half in halves) + " -> " + ", ".join(half[2] for half in halves)
 
 
 @attrs.frozen(kw_only=True)
@@ -104,6 +98,12 @@ class Loss(Part):
     kind: ClassVar[str] = "loss"
     likelihood: ClassVar[Likelihood | None] = None
     """What the loss says of the probability of its port ``to`` given the others, where it is a likelihood."""
+    role: ClassVar[Role | None] = None
+    unit: ClassVar[Unit] = ""
+    reduction: ClassVar[Reduction] = ""
+    pushes: ClassVar[abc.Mapping[str, str]] = {}
+    """Of an adversarial loss: where minimising it moves the scores at its ports: ``up``, ``down``, or the name of the
+    option that has their target."""
 
 
 @attrs.frozen(kw_only=True)

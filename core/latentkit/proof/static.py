@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections import abc
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from latentkit.errors import LatentkitError, Problem
+from latentkit.interfaces import Part
 from latentkit.wiring.graph import ancestors, differentiable_ancestors
 from latentkit.wiring.wiring import Phase, Term, Wiring, parts_called
 
 
-def static_problems(wiring: Wiring) -> list[Problem]:
-    """Terms that reach no trained part, trained parts that no term reaches, parts nobody trains."""
+def has_weights(part: Part) -> bool:
+    """Whether a part has parameters: it is built on the meta device, and not at all where its sizes are illegal."""
+    try:
+        with torch.device("meta"):
+            return any(True for _ in part.build().parameters())
+    except LatentkitError:
+        return False  # building again reports it, with its place
+
+
+def static_problems(wiring: Wiring, weighted: abc.Callable[[Part], bool] = has_weights) -> list[Problem]:
+    """Terms that reach no trained part, trained parts that no term reaches, parts nobody trains.
+
+    Args:
+        wiring: the recipe.
+        weighted: whether a part has parameters. Who checks many recipes of the same parts remembers the answers.
+    """
     problems = []
     for phase in wiring.phases:
         trained = set(phase.spec.train)
@@ -29,7 +42,7 @@ def static_problems(wiring: Wiring) -> list[Problem]:
                 fact = f"'{part}' is trained here, but no term's gradient reaches it"
                 hint = f"add a term that depends on {part}, or take it out of 'train'"
                 problems.append(Problem(wiring.source.where(("phase", phase.name, "train")), fact, hint))
-    return [*problems, *_twice(wiring), *_ownership(wiring)]
+    return [*problems, *_twice(wiring), *_ownership(wiring, weighted)]
 
 
 def _twice(wiring: Wiring) -> list[Problem]:
@@ -64,30 +77,22 @@ def trained_by(term: Term, trained: abc.Collection[str]) -> set[str]:
     return parts_called(live) & set(trained)
 
 
-def _ownership(wiring: Wiring) -> list[Problem]:
+def _ownership(wiring: Wiring, weighted: abc.Callable[[Part], bool]) -> list[Problem]:
     problems = []
+    with_weights = {name for name, part in wiring.parts.items() if weighted(part)}
     somewhere = {part for phase in wiring.phases for part in phase.spec.train}
-    for name, part in wiring.parts.items():
+    for name in wiring.parts:
         spec = wiring.recipe.parts[name]
-        has_weights = any(True for _ in _parameters(part))
         if spec.frozen and name in somewhere:
             problems.append(Problem(wiring.source.where(("parts", name)), "is frozen, but a phase trains it"))
-        if not spec.frozen and has_weights and name not in somewhere:
+        if not spec.frozen and name in with_weights and name not in somewhere:
             fact = f"'{name}' has weights, but no phase trains it"
             hint = "name it in a phase's 'train', or write frozen = true"
             problems.append(Problem(wiring.source.where(("parts", name)), fact, hint))
     for phase in wiring.phases:
         for name in phase.spec.train:
-            if name in wiring.parts and not any(True for _ in _parameters(wiring.parts[name])):
+            if name in wiring.parts and name not in with_weights:
                 fact = f"'{name}' has no parameters, so it cannot be trained"
                 where = wiring.source.where(("phase", phase.name, "train"))
                 problems.append(Problem(where, fact, f"take {name} out of 'train'"))
     return problems
-
-
-def _parameters(part: Any) -> abc.Iterator[Tensor]:
-    try:
-        with torch.device("meta"):
-            yield from part.build().parameters()
-    except LatentkitError:
-        return  # building again reports it, with its place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import warnings
@@ -59,6 +60,7 @@ class Tree:
         return {str(name) for name in found}
 
 
+@functools.lru_cache(maxsize=1024)  # the same texts come again when a recipe is read, checked and trained
 def parse(text: str) -> Tree:
     """Parse one expression.
 

@@ -22,7 +22,7 @@ from latentkit.registry.converters import find_converter, made, read_converters
 from latentkit.registry.quarantine import PluginInfo, Taken, first_line, guarded, raised_in
 
 if TYPE_CHECKING:
-    from latentkit.interfaces import Converter
+    from latentkit.interfaces import Component, Converter
 
 
 class Registry:
@@ -47,6 +47,7 @@ class Registry:
         self.converters: dict[str, Entry] = {}
         self.modules: dict[str, str] = {}
         self.notes: dict[str, str] = {}
+        self._loaded: dict[str, tuple[Entry, type[Component]]] = {}
         self._distributions: set[str] = set()
         version = _own_version()
         for catalogue in catalogues:
@@ -75,17 +76,23 @@ class Registry:
             RegistryError: unknown, of another kind, or it cannot be imported.
         """
         entry = self.find(name, kinds)
+        known = self._loaded.get(entry.name)
+        if known is None or known[0] is not entry:
+            known = self._loaded[entry.name] = (entry, self._import(entry))
+        part_type = known[1]
+        kind = part_type.kind
+        if kinds and kind not in kinds:
+            raise RegistryError(f"'{entry.name}' is a {kind}; expected a {' or '.join(kinds)}")
+        return part_type
+
+    def _import(self, entry: Entry) -> type[Component]:
         target, owner = entry.target, entry.name.partition(".")[0]
         if isinstance(target, str):
             module, _, attribute = target.partition(":")
             with self._blaming(owner, f"'{entry.name}' of plugin '{owner}' cannot be imported: "), guarded():
                 target = getattr(importlib.import_module(module), attribute)
         with self._blaming(owner):
-            part_type = packages.component_type(entry.name, target)
-        kind = part_type.kind
-        if kinds and kind not in kinds:
-            raise RegistryError(f"'{entry.name}' is a {kind}; expected a {' or '.join(kinds)}")
-        return part_type
+            return packages.component_type(entry.name, target)
 
     def converter(self, name: str) -> Converter:
         """Import a converter of foreign checkpoints.

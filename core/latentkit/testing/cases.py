@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import abc
 from typing import Any
 
@@ -14,9 +13,9 @@ from latentkit.errors import LatentkitError, Mismatch
 from latentkit.interfaces import Part
 from latentkit.ports import Port, Signature
 from latentkit.spaces import SCORE, Space, Var
-from latentkit.testing.checks import Nonconforming, NotExercised, said
+from latentkit.testing.checks import Nonconforming, said
 from latentkit.testing.examples import Example
-from latentkit.testing.options import MOST, Subject, smaller
+from latentkit.testing.subjects import Subject, smaller
 from latentkit.testing.values import Draw, Known, closed, mapped, value_of
 from latentkit.testing.workplace import seeded
 
@@ -25,6 +24,8 @@ SIZES = ((8, 1, 3), (16, 3, 8), (28, 1, 17), (32, 3, 3), (64, 1, 8))
 LAYERS = (2, 3, 4, 6, 8, 10, 12)
 SPACES = (Space("latent", (3,)), Space("image", (1, 8, 8)), SCORE)
 """What an open space (``of: T``) is taken to be."""
+MOST = 16
+"""Large whole numbers of a part become this where it allows that, so that checks stay quick."""
 MOST_CASES = 3
 MOST_WEIGHTS = 20_000_000
 _ROLES = {
@@ -89,11 +90,6 @@ class Found:
     """What building raised other than a LatentkitError."""
 
 
-def call(module: nn.Module, entry: str, inputs: abc.Sequence[Any]) -> Any:
-    """The module itself, or an entry of it."""
-    return (getattr(module, entry) if entry else module)(*inputs)
-
-
 def search(subject: Subject) -> Found:
     """Build the part at several sizes, with smaller numbers of channels and the like where it takes them.
 
@@ -156,7 +152,7 @@ def _trial(case: Case) -> None:
         raise TypeError(f"build() returns {type(module).__name__}, not an nn.Module")
     try:
         with seeded(), torch.no_grad():
-            call(module.eval(), "", case.inputs("", Draw(batch=2)))
+            module.eval()(*case.inputs("", Draw(batch=2)))
     except LatentkitError:
         raise
     except Exception:
@@ -196,55 +192,3 @@ def _roles(part: Part) -> dict[str, str]:
                 found |= {dim.name: role for dim, role in named if isinstance(dim, Var) and dim.name not in found}
     rest = [dim.name for space in spaces if isinstance(space, Space) for dim in space.dims if isinstance(dim, Var)]
     return found | {name: "dim" for name in rest if name not in found}
-
-
-class Bench:
-    """A part under test, with the cases that were found.
-
-    Attributes:
-        subject: the part's class with its options.
-    """
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-
-    @functools.cached_property
-    def found(self) -> Found:
-        """What the search came to."""
-        return search(self.subject)
-
-    def cases(self) -> tuple[Case, ...]:
-        """The sizes to look at.
-
-        Raises:
-            NotExercised: none were found.
-        """
-        if not self.found.cases:
-            if self.found.faults:
-                raise NotExercised("it could not be built: see [builds]")
-            tried = "; ".join(self.found.refusals) or "nothing"
-            raise NotExercised(f"no sizes were found that it takes; tried: {tried}; give some in latentkit_examples")
-        return self.found.cases
-
-    def runs(self) -> list[tuple[Case, str]]:
-        """The cases and their entries.
-
-        Raises:
-            NotExercised: no sizes were found, or a call with ordinary values fails.
-        """
-        runs = [(case, entry) for case in self.cases() for entry in case.signatures]
-        fault = self._fault
-        if fault:
-            raise NotExercised(f"{fault}: see [agrees with its ports]")
-        return runs
-
-    @functools.cached_property
-    def _fault(self) -> str:
-        for case in self.cases():
-            for entry in case.signatures:
-                try:
-                    with seeded():
-                        call(case.build(), entry, case.inputs(entry, Draw()))
-                except Exception as error:
-                    return f"{entry or 'its forward'} raises {said(error)}"
-        return ""

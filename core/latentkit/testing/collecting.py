@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import abc
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from latentkit.errors import LatentkitError
+from latentkit.registry.manager import default_registry
 from latentkit.testing.checks import Check, Nonconforming
-from latentkit.testing.kit import checks_of
+from latentkit.testing.kit import checks_of, require_plugin
+
+_NOT_THEIRS = (str(Path(__file__).parent), str(Path(torch.__file__).parent), "<")
+"""How the files begin through which a component's code is reached, or that it calls."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,9 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--latentkit-recipes", action="store_true", default=True, help="recipes too, the default; they take seconds"
     )
-    group.addoption(
-        "--no-latentkit-recipes", action="store_false", dest="latentkit_recipes", help="components alone"
-    )
+    group.addoption("--no-latentkit-recipes", action="store_false", dest="latentkit_recipes", help="components alone")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Refuses plugins that are not there before anything is collected."""
+    for name in session.config.getoption("latentkit_plugin"):
+        try:
+            require_plugin(name, default_registry())
+        except LatentkitError as error:
+            raise pytest.UsageError(f"--latentkit-plugin: {error}") from error
 
 
 @pytest.hookimpl(wrapper=True)
@@ -47,12 +62,11 @@ class Plugin(pytest.Collector):
 
     def collect(self) -> abc.Iterable[pytest.Item]:
         """One item per check."""
-        recipes = self.config.getoption("latentkit_recipes")
-        try:
-            checks = checks_of(self.name, with_recipes=recipes)
-        except LatentkitError as error:
-            raise self.CollectError(str(error)) from error
-        return [CheckItem.from_parent(self, name=check.name, check=check) for check in checks]
+        checks = checks_of(self.name, with_recipes=self.config.getoption("latentkit_recipes"))
+        # With an id of its own its property counts as a parameter's value, by which `--lf` finds it again.
+        ids = [f"{self.nodeid}::{check.name}" for check in checks]
+        pairs = zip(checks, ids, strict=True)
+        return [CheckItem.from_parent(self, name=check.name, nodeid=its_id, check=check) for check, its_id in pairs]
 
 
 class CheckItem(pytest.Item):
@@ -66,17 +80,22 @@ class CheckItem(pytest.Item):
         """Look."""
         self.check.run()
 
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """The heading of a failure."""
+        return self.path, None, f"{self.name.replace('[', ': ', 1).removesuffix(']')}"
+
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What is wrong, in words; a traceback only where the kit itself fails, or shows where it was raised."""
         if not isinstance(excinfo.value, Nonconforming | LatentkitError):
             return super().repr_failure(excinfo, style)
         cause = excinfo.value.__cause__
         raised = _raised_in(cause) if cause is not None else ""
-        return "\n".join(filter(None, [f"{self.name}", f"  {excinfo.value}", raised]))
+        return "\n".join(filter(None, [str(excinfo.value), raised]))
 
 
 def _raised_in(error: BaseException) -> str:
-    """``"  raised in FILE, line N"``, where the component's own code stopped."""
-    entries = pytest.ExceptionInfo.from_exception(error).traceback
-    last = entries[-1]
-    return f"  raised in {last.path}, line {last.lineno + 1}"
+    """``"  raised in FILE, line N"``, in the code of a component or what it is given to; else empty."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_NOT_THEIRS):
+            return f"  raised in {frame.filename}, line {frame.lineno}"
+    return ""

@@ -11,7 +11,7 @@ from latentkit.registry.catalogue import Entry
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.testing import parts, priors, recipes, sources, updates, watching
 from latentkit.testing.checks import Check, Nonconforming
-from latentkit.testing.options import Subject
+from latentkit.testing.subjects import Subject
 from latentkit.testing.workplace import Workplace
 from latentkit.wiring.components import PART_KINDS
 
@@ -44,16 +44,27 @@ def checks_of(*plugins: str, registry: Registry | None = None, with_recipes: boo
         RegistryError: no such plugin, or it cannot be used.
     """
     registry = registry or default_registry()
+    for plugin in plugins:
+        require_plugin(plugin, registry)
     return [check for plugin in plugins for check in _of_plugin(plugin, registry, with_recipes)]
 
 
-def _of_plugin(plugin: str, registry: Registry, with_recipes: bool) -> abc.Iterator[Check]:
-    info = registry.plugins.get(plugin)
+def require_plugin(name: str, registry: Registry) -> None:
+    """Go on where there is such a plugin.
+
+    Raises:
+        RegistryError: there is none, or it cannot be used.
+    """
+    info = registry.plugins.get(name)
     if info is None:
-        known = ", ".join(name for name, found in registry.plugins.items() if not found.fault)
-        raise RegistryError(f"no plugin '{plugin}' is installed; {nearest(plugin, registry.plugins) or known}")
+        known = ", ".join(other for other, found in registry.plugins.items() if not found.fault)
+        hint = nearest(name, registry.plugins) or f"there is {known}"
+        raise RegistryError(f"no plugin '{name}' is installed; {hint}")
     if info.fault:
         raise RegistryError(info.told)
+
+
+def _of_plugin(plugin: str, registry: Registry, with_recipes: bool) -> abc.Iterator[Check]:
     workplace = Workplace(registry, plugin)
     for name in sorted(name for name in registry.entries if name.startswith(f"{plugin}.")):
         yield from _named(name, _component(workplace, registry.entries[name]))

@@ -14,7 +14,8 @@ from latentkit.errors import LatentkitError
 from latentkit.interfaces import Component, Prior
 from latentkit.spaces import Space
 from latentkit.testing.checks import Nonconforming, NotExercised, require, said
-from latentkit.testing.options import Subject, refuses_values_out_of_range, refuses_wrong_options
+from latentkit.testing.refusals import refuses_values_out_of_range, refuses_wrong_options
+from latentkit.testing.subjects import Subject
 from latentkit.testing.values import disagreement
 from latentkit.testing.workplace import global_draws, seeded
 
@@ -107,7 +108,9 @@ def density_of_its_draws(subject: Subject) -> None:
     for dims in shapes(prior):
         value = _drawn(prior, 5, dims)
         found = _log_prob(prior, value)
-        require(list(found.shape) == [5], f"log_prob of shape {list(value.shape)} is of shape {list(found.shape)}, not [5]")
+        require(
+            list(found.shape) == [5], f"log_prob of shape {list(value.shape)} is of shape {list(found.shape)}, not [5]"
+        )
         require(bool(found.isfinite().all()), f"log_prob is not finite at draws of {list(dims)}")
         double = _log_prob(prior, value.double() if value.is_floating_point() else value)
         same = torch.allclose(double.double(), found.double(), rtol=1e-3, atol=1e-3)
@@ -153,7 +156,9 @@ def _whole(prior: Prior, dims: tuple[int, ...]) -> None:
     grid = middle + (high - low) * angle.tan()
     density = _log_prob(prior, grid.reshape(-1, *dims)).double().exp()
     mass = density * (high - low) / angle.cos().square() * (torch.pi / _GRID)
-    require(abs(float(mass.sum()) - 1) < 1e-2, f"the density of one number integrates to {float(mass.sum()):.4g}, not 1")
+    require(
+        abs(float(mass.sum()) - 1) < 1e-2, f"the density of one number integrates to {float(mass.sum()):.4g}, not 1"
+    )
     below = torch.searchsorted(draws.sort().values, grid).double() / MANY
     apart = float((mass.cumsum(0) - below).abs().max())
     require(apart < 0.05, f"the density is not that of its draws: their distribution functions differ by {apart:.2f}")

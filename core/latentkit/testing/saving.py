@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from latentkit.runs.files import read_tensors, write_tensors
-from latentkit.testing.cases import Bench, Case, call
+from latentkit.testing.bench import Bench, call, signed
+from latentkit.testing.cases import Case
 from latentkit.testing.checks import Nonconforming, require, said
 from latentkit.testing.values import Draw, tensors
 from latentkit.testing.workplace import seeded
@@ -38,7 +39,7 @@ def _values(case: Case, module: nn.Module, entries: list[str]) -> list[torch.Ten
     found = []
     for entry in entries:
         with seeded(), torch.no_grad():
-            found += tensors(call(module, entry, case.inputs(entry, Draw(signed=case.part.kind in ("loss", "regularizer")))))
+            found += tensors(call(module, entry, case.inputs(entry, Draw(signed=signed(case)))))
     return found
 
 
@@ -49,7 +50,9 @@ def starts_from_its_seed(bench: Bench) -> None:
         for name, value in first.state_dict().items():
             same = torch.equal(value, second.state_dict()[name])
             require(same, f"'{name}' differs between two builds at one seed: draw it from torch's default generator")
-        mine, theirs = ({parameter.data_ptr() for parameter in m.parameters() if parameter.numel()} for m in (first, second))
+        mine, theirs = (
+            {parameter.data_ptr() for parameter in m.parameters() if parameter.numel()} for m in (first, second)
+        )
         require(not mine & theirs, "two builds share a weight; build() must make new modules")
         require(_next(case, 0) != _next(case, 1), "build() seeds torch's default generator")
 

@@ -12,13 +12,9 @@ import numpy as np
 from latentkit.errors import DataError, LatentkitError
 from latentkit.interfaces import Component, DataSource, Table
 from latentkit.testing.checks import Nonconforming, NotExercised, require, said
-from latentkit.testing.options import (
-    Subject,
-    alternatives,
-    refuses_values_out_of_range,
-    refuses_wrong_options,
-    smaller,
-)
+from latentkit.testing.kinds import alternatives
+from latentkit.testing.refusals import refuses_values_out_of_range, refuses_wrong_options
+from latentkit.testing.subjects import Subject, smaller
 from latentkit.testing.workplace import seeded
 
 FEW = 64
@@ -94,7 +90,9 @@ def _table(source: DataSource, resolution: int, channels: int) -> Table:
 
 def _labels(source: DataSource, label: np.ndarray, where: str) -> None:
     whole = label.ndim == 1 and label.dtype.kind in "iu"
-    require(whole or label.dtype.kind == "f", f"{where}: labels are {label.dtype} of shape {label.shape}, not int64 [n]")
+    require(
+        whole or label.dtype.kind == "f", f"{where}: labels are {label.dtype} of shape {label.shape}, not int64 [n]"
+    )
     classes = source.classes()
     if whole:
         require(int(label.min()) >= 0, f"{where}: labels begin at {label.min()}, not at 0")
@@ -127,7 +125,9 @@ def tells_of_missing_files(subject: Subject) -> None:
     if not paths:
         raise NotExercised("no option of it is known to be a path")
     for name in paths:
-        others = {key: missing for key in subject.required() if kinds[key] is str and key not in subject.example.options}
+        others = {
+            key: missing for key in subject.required() if kinds[key] is str and key not in subject.example.options
+        }
         component, problems = subject.configured({**others, **subject.example.options, name: missing})
         require(component is not None, f"{name} = '{missing}': {problems[0] if problems else 'cannot be made'}")
         _refused(component, f"{name} = '{missing}'")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from latentkit.components.posteriors import Posterior
 from latentkit.components.sizes import known_sizes
-from latentkit.interfaces import DataSource, Encoder, Generator, Table
+from latentkit.interfaces import Component, DataSource, Encoder, Generator, Table
 from latentkit.registry.catalogue import Entry
 from latentkit.registry.manager import Registry
 from latentkit.registry.quarantine import PluginInfo
@@ -111,13 +111,10 @@ class LinearPosterior(Encoder):
         return _Halves(channels * height * width, dim)
 
 
-STAND_INS = {
+STAND_INS: dict[str, type[Component]] = {
     "samples": Samples, "encoder": LinearEncoder, "posterior": LinearPosterior, "generator": LinearGenerator
 }  # fmt: skip
-ENTRIES = {
-    f"{PLUGIN}.{name}": Entry(f"{PLUGIN}.{name}", kind.kind, kind)
-    for name, kind in STAND_INS.items()
-}
+ENTRIES = {f"{PLUGIN}.{name}": Entry(f"{PLUGIN}.{name}", kind.kind, kind) for name, kind in STAND_INS.items()}
 AUTOENCODER: dict[str, object] = {
     "title": "An encoder and a generator, to look at metrics and observers with",
     "data": {"use": f"{PLUGIN}.samples", "resolution": SIDE, "channels": 1, "split": 0.75},

@@ -14,7 +14,8 @@ from latentkit.interfaces import Component
 from latentkit.optimizers import Optimizer, Slots
 from latentkit.shaping import Constraint, Initializer
 from latentkit.testing.checks import Nonconforming, require, said
-from latentkit.testing.options import Subject, refuses_values_out_of_range, refuses_wrong_options
+from latentkit.testing.refusals import refuses_values_out_of_range, refuses_wrong_options
+from latentkit.testing.subjects import Subject
 from latentkit.testing.workplace import global_draws, seeded
 
 SHAPES = ((5,), (3, 4), (2, 3, 3, 3), ())
@@ -99,7 +100,9 @@ def follows_gradients(subject: Subject) -> None:
     moved = not all(map(torch.equal, still, descent.parameters))
     require(not moved, "a rate of 0 moves the parameters")
     descent.take(STEPS)
-    require(all(p is q for p, q in zip(same, descent.parameters, strict=True)), "replaces parameters; change them in place")
+    require(
+        all(p is q for p, q in zip(same, descent.parameters, strict=True)), "replaces parameters; change them in place"
+    )
     fact = f"after {STEPS} updates at rate {RATE} a sum of squares went from {before:.3g} to {descent.distance():.3g}"
     require(descent.distance() < 0.5 * before, f"{fact}; expected less than half")
 
@@ -109,7 +112,9 @@ def takes_rates(subject: Subject) -> None:
     one, other = Descent(subject.made()), Descent(subject.made())
     one.take(3, RATE)
     other.take(3, torch.tensor(RATE))
-    near = all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(one.parameters, other.parameters, strict=True))
+    near = all(
+        torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(one.parameters, other.parameters, strict=True)
+    )
     require(near, "a rate that is a tensor gives other updates than the number")
 
 

@@ -106,6 +106,11 @@ def floats(value: Any) -> list[Tensor]:
     return [tensor for tensor in tensors(value) if tensor.is_floating_point()]
 
 
+def doubled(tensor: Tensor) -> Tensor:
+    """The tensor in float64, where it has real numbers."""
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
 def disagreement(value: Any, space: Space, batch: int | None) -> str:
     """In which way a result is not of the space; empty where it is.
 

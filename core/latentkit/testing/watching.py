@@ -18,8 +18,8 @@ from latentkit.evaluation.subjects import samples_of
 from latentkit.interfaces import Converter, Figure, Metric
 from latentkit.model import Model
 from latentkit.testing.checks import Nonconforming, NotExercised, require, said
-from latentkit.testing.options import Subject
 from latentkit.testing.stand_ins import AUTOENCODER, GENERATOR, VARIATIONAL
+from latentkit.testing.subjects import Subject
 from latentkit.testing.workplace import Workplace, seeded
 
 N = 16

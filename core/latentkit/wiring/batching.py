@@ -36,6 +36,10 @@ def batch_faults(
     nodes = sorted(nodes)
     shares = batch_shares(nodes, likes)
     for node in nodes:
+        if node.op == "take" and getattr(space_of(node.args[1]), "kind", "") != "index":
+            fact = f"take(a, index) wants an index per sample, was given {space_of(node.args[1])}"
+            yield node, fact, 'a draw { use = "index", n = ... } is one'
+            continue
         spaces = [space for arg in node.args if isinstance(space := space_of(arg), Space)]
         if len(spaces) < len(node.args) or not spaces:
             continue
@@ -46,13 +50,11 @@ def batch_faults(
             yield node, fact, "read a field of it, as in E(x).mu"
         elif node.op in _REORDERING and not first.batched:
             yield node, f"{node.op}() picks samples of a batch, was given {first}, which has none", ""
-        elif node.op == "take" and spaces[1].kind != "index":
-            yield node, f"take(a, index) wants an index per sample, was given {spaces[1]}", ""
         elif node.op == "batch_mean" and not first.batched and first.dims:
             yield node, f"batch_mean() takes the batch away, was given {first}, which has none", ""
         elif node.op == "clip" and any(space.kind != "scalar" for space in spaces[1:]):
             yield node, f"clip(a, low, high) wants numbers as limits, was given {spaces[1]} and {spaces[2]}", ""
-        elif node.op not in ("concat", "take", "grad", "call") and space_of(node) != SCALAR:
+        elif node.op not in ("concat", "take", "grad") and space_of(node) != SCALAR:
             found = sorted({share for arg in node.args if (share := shares[arg]) is not None})
             if len(found) > 1:
                 sizes = " and ".join(str(share) for share in found)
@@ -62,8 +64,8 @@ def batch_faults(
 
 def _called(node: Node) -> str:
     signs = {"add": "+", "sub": "-", "mul": "*", "div": "/", "neg": "-"}
-    if node.op == "apply":
-        return "the loss"
+    if node.op in ("call", "apply"):
+        return node.callee[0] if node.op == "call" else "the loss"
     return signs.get(node.op, f"{node.op}()")
 
 

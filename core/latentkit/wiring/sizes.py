@@ -40,7 +40,10 @@ class Sizes:
 
     def of(self, node: Node) -> Space | Var:
         """The space of a node, as far as it is known."""
-        return self.unifier.resolve(self.open.setdefault(node, Var(f"value {node.index}")))
+        space = self.open.get(node)
+        if space is None:
+            space = self.open[node] = Var(f"value {node.index}")
+        return self.unifier.resolve(space)
 
     def infer(self, nodes: abc.Iterable[Node], equal: abc.Iterable[tuple[Node, Node]] = (), whole: bool = True) -> None:
         """Work through the nodes until nothing more can be said. What disagrees is in ``failures``.

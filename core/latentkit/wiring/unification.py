@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from latentkit.errors import Mismatch
 from latentkit.spaces import Dim, Range, Space, Var
 
@@ -26,10 +24,11 @@ class Unifier:
         if not isinstance(found, Space):
             assert isinstance(found, Var)
             return found
+        if not found.fields and not any(isinstance(item, Var) for item in (found.range, *found.dims)):
+            return found
         dims = tuple(self._dim(dim) for dim in found.dims)
-        value = self._range(found.range)
         fields = tuple((name, self.resolve(inner)) for name, inner in found.fields)
-        return attrs.evolve(found, dims=dims, range=value, fields=fields)
+        return Space(found.kind, dims, self._range(found.range), fields, found.batched)
 
     def _range(self, value: Range | Var | None) -> Range | Var | None:
         found = self.find(value)

@@ -13,7 +13,7 @@ from torch import Tensor
 from latentkit.stateless import loss
 
 
-@loss("of: latent[n] -> scalar")
+@loss("of: latent[n] -> scalar", role="divergence", unit="nats", reduction=lambda part: "mean" if part.mean else "sum")
 def kl_moments(of: Tensor, released: bool = False, reverse: bool = False, mean: bool = True) -> Tensor:
     """KL divergence from a diagonal Gaussian, fitted to a batch of codes, to N(0, I).
 

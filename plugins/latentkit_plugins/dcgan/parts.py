@@ -11,7 +11,7 @@ from collections import abc
 from typing import ClassVar, Literal
 
 import attrs
-from attrs.validators import ge, in_
+from attrs.validators import ge, gt, in_
 from torch import nn
 
 from latentkit.components.sizes import known_sizes
@@ -44,7 +44,7 @@ class DcganGenerator(Generator):
     """Batch norm's scale and shift come from the latent (Chen et al. 2019)."""
     activation: Activation = attrs.field(default="tanh", validator=in_(("tanh", "sigmoid", "linear")))
     """``tanh`` makes images in [-1, 1], ``sigmoid`` in [0, 1]; ``linear`` takes the range of what it meets."""
-    eps: float = 1e-3
+    eps: float = attrs.field(default=1e-3, validator=gt(0))
     momentum: float = 0.01
 
     @property
@@ -90,7 +90,7 @@ class DcganEncoder(Encoder):
     normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
     normalize_first: bool = False
     """The first convolution is normalised too."""
-    eps: float = 1e-3
+    eps: float = attrs.field(default=1e-3, validator=gt(0))
     momentum: float = 0.01
 
     @property
@@ -129,7 +129,7 @@ class DcganDiscriminator(Discriminator):
     normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
     normalize_first: bool = False
     """The first convolution is normalised too."""
-    eps: float = 1e-3
+    eps: float = attrs.field(default=1e-3, validator=gt(0))
     momentum: float = 0.01
 
     @property
@@ -166,7 +166,7 @@ class DcganPosterior(Encoder):
     normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
     normalize_first: bool = False
     """The first convolution is normalised too."""
-    eps: float = 1e-3
+    eps: float = attrs.field(default=1e-3, validator=gt(0))
     momentum: float = 0.01
 
     @property
@@ -206,7 +206,7 @@ class DcganPairDiscriminator(Discriminator):
     """Width of the two layers that join image and latent."""
     kernel: int = attrs.field(default=5, validator=in_((4, 5)))
     normalization: Normalization = attrs.field(default="batch", validator=in_(_NORMALIZATIONS))
-    eps: float = 1e-3
+    eps: float = attrs.field(default=1e-3, validator=gt(0))
     momentum: float = 0.01
 
     @property

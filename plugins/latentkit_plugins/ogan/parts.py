@@ -32,7 +32,7 @@ def normalize(h: Tensor) -> Tensor:
     return N(h)
 
 
-@loss("of: latent[n], to: latent[n] -> score")
+@loss("of: latent[n], to: latent[n] -> score", role="distance")
 def correlation(of: Tensor, to: Tensor) -> Tensor:
     """Minus Pearson's correlation of two codes, ``b n, b n -> b``; mean and deviation stay free."""
     return -rho(of, to)

@@ -14,7 +14,11 @@ from latentkit.components.posteriors import Posterior, log_density
 from latentkit.stateless import loss, stateless
 
 
-@loss("of: posterior[dim], at: latent[dim], components: posterior[dim], weight_logits?: score -> score")
+# Of the components, which are a batch of their own, every one counts for every sample.
+@loss(
+    "of: posterior[dim], at: latent[dim], components: posterior[dim], weight_logits?: score -> score",
+    independent=False, role="divergence", unit="nats", reduction="sum",
+)  # fmt: skip
 def kl(of: Posterior, at: Tensor, components: Posterior, weight_logits: Tensor | None = None) -> Tensor:
     """One sample's estimate of the KL divergence from a posterior to a mixture of Gaussians.
 
@@ -33,7 +37,7 @@ def kl(of: Posterior, at: Tensor, components: Posterior, weight_logits: Tensor |
     return log_density(of, at) - mixture_log_density(at, components, weight_logits)
 
 
-@stateless("function", "z: latent[dim], components: posterior[dim], weight_logits?: score -> score")
+@stateless("function", "z: latent[dim], components: posterior[dim], weight_logits?: score -> score", independent=False)
 def log_prob(z: Tensor, components: Posterior, weight_logits: Tensor | None = None) -> Tensor:
     """Log-density of a mixture of Gaussians, as estimates of the likelihood want it.
 

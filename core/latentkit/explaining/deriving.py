@@ -1,0 +1,204 @@
+"""A system's place in the taxonomy from its wiring: what its terms compare, and who is trained on them.
+
+No recipe is known by name. A term counts by what it reads, by where minimising it moves a score, and by what losses
+declare of themselves (``role`` and ``pushes`` of :class:`latentkit.interfaces.Loss`).
+"""
+
+from __future__ import annotations
+
+from collections import abc
+
+from latentkit.engine.plan import reached_by
+from latentkit.explaining.games import Game, Values, games, scorer
+from latentkit.explaining.layout import listed
+from latentkit.explaining.origins import CODE, DATA, PRIOR, Origin, Origins
+from latentkit.explaining.pairs import Pair, Pairs
+from latentkit.explaining.pushes import Push, Pushes
+from latentkit.explaining.rendering import Renderer
+from latentkit.explaining.sketch import Sketch, part_of, terms_in_force
+from latentkit.explaining.taxonomy import Key, Place, Reason, Taxon, Trip
+from latentkit.interfaces import Loss
+from latentkit.wiring.graph import Node, ancestors, differentiable_ancestors
+from latentkit.wiring.wiring import Wiring, parts_called
+
+_MADE = ("generated", "reconstructed", "translated")
+_MECHANISMS = {"divergence": "divergence", "discrepancy": "moments"}
+_SPACES: tuple[Place, ...] = ("data", "latent", "adversarial")
+
+
+def taxon(wiring: Wiring) -> Taxon:
+    """The place of a system."""
+    return _Derivation(wiring).taxon()
+
+
+class _Derivation:
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self.terms = terms_in_force(wiring)
+        self.sketch = Sketch(wiring.spaces)
+        kept = {name: self.sketch.of(node) for phase in wiring.phases for name, node in phase.kept.items()}
+        self.plain = Sketch(self.sketch.spaces, kept)
+        self.trained = {part for phase in wiring.phases for part in phase.spec.train}
+        self.origins = Origins(self.plain.spaces, self.trained)
+        self.pushes = self._pushes()
+        self.games = games(wiring.phases, self.pushes, self._origin)
+        self.renderer = Renderer(wiring)
+
+    def taxon(self) -> Taxon:
+        found = {"data": list[Reason](), "latent": list[Reason]()}
+        targets: list[Node] = []
+        for places, reason, nodes in [*self._played(), *self._declared()]:
+            for place in places:
+                found[place].append(reason)
+            targets += nodes if "latent" in places else ()
+        prior, how = self._prior(targets, fixed=bool(found["latent"]))
+        trips = self._trips()
+        # A comparison of single samples stands in where no distribution is compared.
+        if not found["data"]:
+            found["data"] = [
+                Reason(mechanism="similarity", how=trip.how, terms=trip.terms)
+                for trip, pair in trips if self.origins.of(pair.of) == DATA
+            ]  # fmt: skip
+        if prior and not found["latent"]:
+            found["latent"] = [
+                Reason(mechanism="reciprocity", how=trip.how, terms=trip.terms)
+                for trip, _ in trips if trip.space == "latent"
+            ]  # fmt: skip
+        all_trips = sorted([*(trip for trip, _ in trips), *self._ties()], key=lambda trip: _SPACES.index(trip.space))
+        used = {key for item in (*found["data"], *found["latent"], *all_trips) for key in item.terms}
+        return Taxon(
+            name=self.wiring.recipe.name, title=self.wiring.recipe.title, data=tuple(found["data"]),
+            prior=prior, prior_how=how, latent=tuple(found["latent"]), reciprocity=tuple(all_trips),
+            beside=tuple(key for term in self.terms if (key := (term.phase, term.name)) not in used),
+        )  # fmt: skip
+
+    def _pushes(self) -> list[Push]:
+        reader, found = Pushes(self.wiring), []
+        trained = {phase.name: set(phase.spec.train) for phase in self.wiring.phases}
+        for term in self.terms:
+            node = self.sketch.of(term.node)
+            live = differentiable_ancestors([node])
+            live &= reached_by(sorted(live), trained[term.phase])
+            for score, to in reader.of(node, self.sketch.of(term.weight), live):
+                found.append(Push(term.phase, term.name, score, to))
+        return found
+
+    def _origin(self, node: Node) -> Origin | None:
+        return self.origins.of(self.plain.of(node))
+
+    def _text(self, node: Node) -> str:
+        """A node of the sketch without ``detach`` and kept values, in the recipe's words."""
+        return self.renderer.text(self.sketch.written[self.plain.written[node]])
+
+    def _played(self) -> abc.Iterator[tuple[set[Place], Reason, list[Node]]]:
+        for game in self.games:
+            places = self._told_apart(game)
+            prior = [node for values in (*game.first, *game.second) for node in map(self.plain.of, values)]
+            yield places, Reason(mechanism="adversarial", how=self._course(game), terms=game.terms), self._priors(prior)
+
+    def _course(self, game: Game) -> str:
+        first, second = (listed(dict.fromkeys(map(self._tuple, side))) for side in (game.first, game.second))
+        return (
+            f"{listed(game.judges)} ({game.critic}) tell{'s' * (len(game.judges) == 1)} {first} from {second}, "
+            f"against {listed(game.players)} ({game.player})"
+        )
+
+    def _tuple(self, values: Values) -> str:
+        texts = [self._text(self.plain.of(value)) for value in values]
+        return f"({', '.join(texts)})" if len(texts) > 1 else texts[0]
+
+    def _told_apart(self, game: Game) -> set[Place]:
+        sides = [
+            {origin for values in side for value in values if (origin := self._origin(value))}
+            for side in (game.first, game.second)
+        ]
+        return _matched(*sides) | _matched(*reversed(sides))
+
+    def _ties(self) -> abc.Iterator[Trip]:
+        """Games over pairs of image and code: where they agree, either is the other's inverse."""
+        for game in self.games:
+            pairs = all(self._is_pair(values) for values in (*game.first, *game.second))
+            if pairs and {"data", "latent"} <= self._told_apart(game):
+                pair = self._tuple(game.first[0])
+                yield Trip(space="adversarial", how=f"{listed(game.judges)} judges pairs, {pair}", terms=game.terms)
+
+    def _is_pair(self, values: Values) -> bool:
+        kinds = {self.origins.is_image(self.plain.of(value)) for value in values}
+        return kinds == {True, False}
+
+    def _declared(self) -> abc.Iterator[tuple[set[Place], Reason, list[Node]]]:
+        """Terms whose loss compares distributions."""
+        scores = {game.score for game in self.games}
+        found: dict[tuple[str, Node], tuple[set[Place], list[Node], list[Key]]] = {}
+        for push in self.pushes:
+            part = part_of(self.wiring, push.score)
+            if not isinstance(part, Loss) or part.role not in _MECHANISMS or push.to == "up":
+                continue
+            read = [self.plain.of(arg) for arg in push.score.args]
+            origins = {origin for node in read if (origin := self.origins.of(node))}
+            places = _matched(origins, origins) or ({"latent"} if origins == {CODE} else set[Place]())
+            if places:
+                mechanism = "adversarial" if scorer(push.score) in scores else _MECHANISMS[part.role]
+                known = found.setdefault((mechanism, self.plain.of(push.score)), (places, self._priors(read), []))
+                known[2].append((push.phase, push.term))
+        for (mechanism, score), (places, priors, keys) in found.items():
+            how = f"{self._loss(score, keys[0])} in {_where(keys)}"
+            how += ", which is the score of that game" * (mechanism == "adversarial")
+            yield places, Reason(mechanism=mechanism, how=how, terms=tuple(dict.fromkeys(keys))), priors
+
+    def _loss(self, score: Node, key: Key) -> str:
+        phase = next(phase for phase in self.wiring.phases if phase.name == key[0])
+        node = self.sketch.written[self.plain.written[score]]
+        return self.renderer.term(node, phase.spec.loss[key[1]])
+
+    def _priors(self, nodes: abc.Iterable[Node]) -> list[Node]:
+        return [node for node in nodes if self.origins.of(node) == PRIOR]
+
+    def _prior(self, targets: list[Node], fixed: bool) -> tuple[str, str]:
+        """Where the codes that are decoded to samples, and those that others are compared with, come from."""
+        sample = self.wiring.inference.get("sample")
+        roots = [term.node for term in self.terms] if sample is None else [sample]
+        nodes = ancestors(self.plain.of(self.sketch.of(root)) for root in roots)
+        decoded = [
+            arg for node in sorted(nodes) if self.origins.of(node) == Origin("image", "generated")
+            for arg in node.args if self.origins.of(arg) == PRIOR
+        ]  # fmt: skip
+        known = list(dict.fromkeys([*decoded, *targets]))
+        made = {node: sorted(parts_called(ancestors([node])) & self.trained) for node in known}
+        learned = [node for node in known if made[node]]
+        if learned:
+            return "learned", "; ".join(dict.fromkeys(f"{listed(made[node])} make{'s' * (len(made[node]) == 1)} "
+                                                      f"{self._text(node)}" for node in learned))  # fmt: skip
+        if known:
+            return "imposed", f"{listed(dict.fromkeys(map(self._text, known)))} as drawn"
+        return ("imposed", "a fixed distribution") if fixed else ("", "")
+
+    def _trips(self) -> list[tuple[Trip, Pair]]:
+        reader = Pairs(self.wiring, self.origins)
+        found: dict[tuple[object, ...], tuple[Pair, list[Key]]] = {}
+        for term in self.terms:
+            for pair in reader.of(self.plain.of(self.sketch.of(term.node))):
+                key = pair.space, pair.features, pair.made, pair.of
+                found.setdefault(key, (pair, []))[1].append((term.phase, term.name))
+        made = []
+        for pair, keys in found.values():
+            how = f"{self._text(pair.made)} for {self._text(pair.of)}"
+            how += f" in the features of {pair.features}" if pair.features else ""
+            how += f", by {_where(keys)}"
+            made.append((Trip(space=pair.space, features=pair.features, how=how, terms=tuple(keys)), pair))
+        return made
+
+
+def _where(keys: abc.Sequence[Key]) -> str:
+    return listed(dict.fromkeys(".".join(key) for key in keys))
+
+
+def _matched(a: abc.Collection[Origin], b: abc.Collection[Origin]) -> set[Place]:
+    """The distributions that agree where what has origins ``a`` cannot be told from what has origins ``b``."""
+    found = set[Place]()
+    images = DATA in a and any(Origin("image", kind) in b for kind in _MADE)
+    if images or (CODE in a and any(Origin("code", kind) in b for kind in _MADE)):
+        found.add("data")
+    if CODE in a and PRIOR in b:
+        found.add("latent")
+    return found

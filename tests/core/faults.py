@@ -1,0 +1,918 @@
+"""Components with one fault each, by the property of ``latentkit.testing`` that has to find it."""
+
+from __future__ import annotations
+
+import random
+from collections import abc
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+import torch
+import torch.nn.functional as F
+from attrs.validators import ge
+from torch import Tensor, nn
+
+from latentkit.components.posteriors import Posterior
+from latentkit.errors import DataError, RunError
+from latentkit.hooks import hookimpl
+from latentkit.interfaces import (
+    Conversion,
+    Converter,
+    DataSource,
+    Discriminator,
+    Encoder,
+    Figure,
+    Function,
+    Generator,
+    Mapping,
+    Metric,
+    Observer,
+    Prior,
+    Table,
+)
+from latentkit.optimizers import Optimizer, Slots
+from latentkit.recipe.quantities import Constant, Quantity, number
+from latentkit.shaping import Constraint, Initializer
+from latentkit.spaces import Space
+from latentkit.stateless import loss, stateless
+from latentkit.testing import Example
+
+FAULTS: dict[str, tuple[object, str]] = {}
+"""Bare names to components and properties."""
+LATENT = "z: latent[dim] -> w: latent[dim]"
+
+
+def fault(finder: str) -> abc.Callable[[Any], Any]:
+    """Registers a component under the property that must find its fault, and no other may."""
+
+    def note(component: Any) -> Any:
+        FAULTS[component.__name__.lower().replace("_", "-")] = component, finder
+        return component
+
+    return note
+
+
+class Line(nn.Module):
+    """A linear layer."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(dim, dim)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z)
+
+
+def built(*modules: type[nn.Module]) -> Any:
+    """The ``build`` of a part whose module takes its size."""
+    return lambda self: modules[0](self.dim)
+
+
+class Raises(nn.Module):
+    def __init__(self, dim: int) -> None:
+        raise TypeError("no such layer")
+
+
+@fault("builds")
+@attrs.frozen(kw_only=True)
+class Unbuildable(Mapping):
+    ports: ClassVar[str] = LATENT
+    dim: int | None = None
+    build = built(Raises)
+
+
+@fault("builds")
+@attrs.frozen(kw_only=True)
+class PowersOfTwo(Encoder):
+    """Takes some sizes, and stumbles over others instead of refusing them."""
+
+    ports: ClassVar[str] = "x: image[channels, height, width] -> w: latent[dim]"
+    independent: ClassVar[bool] = True
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    dim: int | None = None
+
+    def build(self) -> nn.Module:
+        assert self.height is not None
+        levels = {8: 1, 16: 2, 32: 3, 64: 4}[self.height]
+        return nn.Sequential(nn.Flatten(), nn.Linear(self.channels * self.height**2, self.dim * levels // levels))
+
+
+class Wider(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        return F.pad(self.layer(z), (0, 1))
+
+
+@fault("agrees with its ports")
+@attrs.frozen(kw_only=True)
+class Wide(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Wider)
+
+
+class Swapped(Line):
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return Posterior(self.layer(z), z)[:]
+
+
+@fault("agrees with its ports")
+@attrs.frozen(kw_only=True)
+class Nameless(Mapping):
+    """A posterior without its fields."""
+
+    ports: ClassVar[str] = "z: latent[dim] -> q: posterior[dim]"
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Swapped)
+
+
+class Bounded(nn.Module):
+    def __init__(self, dim: int, *image: int) -> None:
+        super().__init__()
+        self.layer, self.image = nn.Linear(dim, int(np.prod(image))), image
+
+    def forward(self, w: Tensor) -> Tensor:
+        return 3 * self.layer(w).tanh().reshape(-1, *self.image)
+
+
+@fault("agrees with its ports")
+@attrs.frozen(kw_only=True)
+class Loud(Generator):
+    """Images beyond the range that it declares."""
+
+    ports: ClassVar[str] = "w: latent[dim] -> x: image[channels, height, width] in range"
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+
+    def sizes(self) -> dict[str, object]:
+        return Generator.sizes(self) | {"range": (-1.0, 1.0)}
+
+    def build(self) -> nn.Module:
+        return Bounded(self.dim, self.channels, self.height, self.width)
+
+
+class WithInverse(Line):
+    def inverse(self, w: Tensor) -> Tensor:
+        return self.layer(w)[:, :1]
+
+
+@fault("agrees with its ports")
+@attrs.frozen(kw_only=True)
+class HalfInverse(Mapping):
+    """An entry that is not what it declares."""
+
+    ports: ClassVar[str] = LATENT
+    entries: ClassVar[abc.Mapping[str, str]] = {"inverse": "w: latent[dim] -> z: latent[dim]"}
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(WithInverse)
+
+
+class Centred(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        w = self.layer(z)
+        return w - w.mean(0)
+
+
+@fault("keeps samples apart")
+@attrs.frozen(kw_only=True)
+class Coupled(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Centred)
+
+
+@fault("keeps samples apart")
+@attrs.frozen(kw_only=True)
+class CoupledByChoice(Mapping):
+    """Declares by an option what then does not hold."""
+
+    ports: ClassVar[str] = LATENT
+    dim: int | None = None
+    mean: bool = True
+
+    @property
+    def independent(self) -> bool:  # type: ignore[override]
+        return not self.mean
+
+    build = built(Centred)
+
+
+class Noisy(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z) + 0.1 * torch.randn_like(z)
+
+
+@fault("draws as declared")
+@attrs.frozen(kw_only=True)
+class Undeclared(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Noisy)
+
+
+class NoisyElsewhere(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z) + 0.1 * random.random()
+
+
+@fault("draws as declared")
+@attrs.frozen(kw_only=True)
+class Elsewhere(Mapping):
+    """Declares its numbers, and draws them where nobody saves the state."""
+
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(NoisyElsewhere)
+
+
+@fault("finite values")
+@stateless("discriminator", "z: latent[n] -> score")
+def logarithm(z: Tensor) -> Tensor:
+    return z.sum(1).log()
+
+
+@fault("finite values")
+@loss("of: T, to: T -> score")
+def ratio(of: Tensor, to: Tensor) -> Tensor:
+    """Divides by 0 where both are the same."""
+    error = (of - to).square().reshape(len(of), -1)
+    return (error / error.sum(1, keepdim=True)).sum(1)
+
+
+@fault("finite gradients")
+@loss("of: T, to: T -> score")
+def length(of: Tensor, to: Tensor) -> Tensor:
+    """The gradient of a root at 0, where both are the same."""
+    return (of - to).square().reshape(len(of), -1).sum(1).sqrt()
+
+
+class Cut(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z.detach()).detach()
+
+
+@fault("finite gradients")
+@attrs.frozen(kw_only=True)
+class Severed(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Cut)
+
+
+@fault("exact gradients")
+@loss("of: T, to: T -> score")
+def stopped(of: Tensor, to: Tensor) -> Tensor:
+    """Half of its gradient is missing."""
+    return (of - to.detach()).square().reshape(len(of), -1).mean(1)
+
+
+class Single(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        one = torch.eye(z.shape[1], device=z.device)  # float32, whatever z is
+        return self.layer(z) @ one
+
+
+@fault("float64")
+@attrs.frozen(kw_only=True)
+class SinglePrecision(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Single)
+
+
+class Indexed(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        every = torch.arange(len(z), device=z.device)
+        return torch.zeros_like(self.layer.bias).expand(len(z), -1).clone().index_add(0, every, self.layer(z))
+
+
+@fault("bfloat16")
+@attrs.frozen(kw_only=True)
+class NoAutocast(Mapping):
+    """An operation that autocast hands two types."""
+
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Indexed)
+
+
+class Looks(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z) if bool(z.isfinite().all()) else z
+
+
+@fault("meta device")
+@attrs.frozen(kw_only=True)
+class LooksAtValues(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Looks)
+
+
+class NumpyWeights(Line):
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        with torch.no_grad():
+            self.layer.weight.mul_(float(np.random.rand()))
+
+
+@fault("same seed, same weights")
+@attrs.frozen(kw_only=True)
+class FromNumpy(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(NumpyWeights)
+
+
+class Seeds(Line):
+    def __init__(self, dim: int) -> None:
+        torch.manual_seed(3)
+        super().__init__(dim)
+
+
+@fault("same seed, same weights")
+@attrs.frozen(kw_only=True)
+class SeedsGlobally(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Seeds)
+
+
+class Forgets(Line):
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.register_buffer("scale", torch.rand(dim), persistent=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z) * self.scale
+
+
+@fault("saves and loads")
+@attrs.frozen(kw_only=True)
+class Forgetful(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Forgets)
+
+
+class Tied(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.other.weight = self.one.weight
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.other(self.one(z))
+
+
+@fault("saves and loads")
+@attrs.frozen(kw_only=True)
+class TiedWeights(Mapping):
+    """One tensor under two names, which safetensors does not write."""
+
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    build = built(Tied)
+
+
+@fault("every choice works")
+@stateless("mapping", "z: latent[n] -> w: latent[n]")
+def halved(z: Tensor, short: bool = False) -> Tensor:
+    return z[:, 1:] if short else 0.5 * z
+
+
+@fault("refuses wrong options")
+@attrs.frozen(kw_only=True)
+class Anything(Mapping):
+    """Takes whatever it is given."""
+
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    slope: Any = 0.2
+    build = built(Line)
+
+
+class Deep(nn.Module):
+    def __init__(self, dim: int, layers: int) -> None:
+        super().__init__()
+        self.first, *rest = [nn.Linear(dim, dim) for _ in range(layers)]
+        self.rest = nn.Sequential(*rest)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.rest(self.first(z))
+
+
+@fault("refuses values out of range")
+@attrs.frozen(kw_only=True)
+class AnyDepth(Mapping):
+    ports: ClassVar[str] = LATENT
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    layers: int = 2
+
+    def build(self) -> nn.Module:
+        return Deep(self.dim, self.layers)
+
+
+@fault("refuses values out of range")
+@stateless("discriminator", "z: latent[n] -> score")
+def scaled(z: Tensor, by: float = 2.0) -> Tensor:
+    return z.mean(1) / torch.tensor(by)
+
+
+@fault("draws as asked")
+@attrs.frozen(kw_only=True)
+class Flat(Prior):
+    """Forgets the batch."""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.randn(shape[1:], generator=generator)
+
+
+@fault("same seed, same draws")
+@attrs.frozen(kw_only=True)
+class Global(Prior):
+    """Leaves the generator that it is given."""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.randn(shape)
+
+
+@fault("density of its draws")
+@attrs.frozen(kw_only=True)
+class WithoutConstant(Prior):
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return -0.5 * value.square().reshape(len(value), -1).sum(1)
+
+
+@fault("density of its draws")
+@attrs.frozen(kw_only=True)
+class OtherDensity(Prior):
+    """A density, but not that of its draws."""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return (-value.abs() - np.log(2)).reshape(len(value), -1).sum(1)
+
+
+@fault("density of its draws")
+@attrs.frozen(kw_only=True)
+class WrongShares(Prior):
+    """Of three classes, drawn in equal shares."""
+
+    def space(self) -> Space:
+        return Space("index")
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.randint(3, shape, generator=generator)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return torch.tensor([0.5, 0.25, 0.25])[value].log()
+
+
+@fault("refuses wrong options")
+@attrs.frozen(kw_only=True)
+class AnyScale(Prior):
+    scale: Any = 1.0
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+
+@fault("refuses values out of range")
+@attrs.frozen(kw_only=True)
+class AnyRate(Prior):
+    rate: Quantity = Constant(1.0)
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.rand(shape, generator=generator).neg().log1p() / -torch.tensor(number(self.rate)).log1p()
+
+
+@attrs.frozen(kw_only=True)
+class Pictures(DataSource):
+    """A sound source, but for what a class below changes."""
+
+    count: int = attrs.field(default=12, validator=ge(1))
+
+    def offers(self) -> tuple[str, ...]:
+        return ("image", "label")
+
+    def open(self, resolution: int, channels: int) -> Table:
+        image = np.zeros((self.count, channels, resolution, resolution), np.uint8)
+        return Table({"image": image, "label": np.arange(self.count)})
+
+
+@fault("opens as offered")
+@attrs.frozen(kw_only=True)
+class Unlabelled(DataSource):
+    def offers(self) -> tuple[str, ...]:
+        return ("image", "label")
+
+    def open(self, resolution: int, channels: int) -> Table:
+        return Table({"image": np.zeros((4, channels, resolution, resolution), np.uint8)})
+
+
+@fault("opens as offered")
+@attrs.frozen(kw_only=True)
+class Unequal(DataSource):
+    def offers(self) -> tuple[str, ...]:
+        return ("image", "label")
+
+    def open(self, resolution: int, channels: int) -> Table:
+        return Table({"image": np.zeros((4, channels, resolution, resolution), np.uint8), "label": np.arange(3)})
+
+
+@fault("opens as offered")
+@attrs.frozen(kw_only=True)
+class TooManyClasses(DataSource):
+    def classes(self) -> int:
+        return 2
+
+    def offers(self) -> tuple[str, ...]:
+        return ("image", "label")
+
+    def open(self, resolution: int, channels: int) -> Table:
+        return Pictures().open(resolution, channels)
+
+
+@fault("opens as offered")
+@attrs.frozen(kw_only=True)
+class OwnSize(DataSource):
+    """Whatever is asked for."""
+
+    def open(self, resolution: int, channels: int) -> Table:
+        return Pictures().open(10, channels)
+
+
+@fault("same data twice")
+@attrs.frozen(kw_only=True)
+class Unseeded(DataSource):
+    def open(self, resolution: int, channels: int) -> Table:
+        return Table({"image": np.random.randint(0, 256, (4, channels, resolution, resolution)).astype(np.uint8)})
+
+
+@fault("tells of missing files")
+@attrs.frozen(kw_only=True)
+class Unguarded(DataSource):
+    path: str
+
+    def open(self, resolution: int, channels: int) -> Table:
+        Path(self.path).read_bytes()
+        return Pictures().open(resolution, channels)
+
+
+@fault("refuses wrong options")
+@attrs.frozen(kw_only=True)
+class AnyCount(DataSource):
+    count: Any = 4
+
+    def open(self, resolution: int, channels: int) -> Table:
+        return Pictures().open(resolution, channels)
+
+
+@fault("refuses values out of range")
+@attrs.frozen(kw_only=True)
+class NegativeCount(DataSource):
+    count: int = 4
+
+    def open(self, resolution: int, channels: int) -> Table:
+        return Table({"image": np.zeros((self.count, channels, resolution, resolution), np.uint8)})
+
+
+def descend(parameters: list[Tensor], gradients: list[Tensor], rate: float | Tensor) -> None:
+    torch._foreach_add_(parameters, torch._foreach_mul(gradients, -rate))
+
+
+@fault("follows gradients")
+@attrs.frozen(kw_only=True)
+class Ascent(Optimizer):
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], slots: Slots, step: int, rate: float | Tensor
+    ) -> None:
+        descend(parameters, [-0.01 * gradient for gradient in gradients], rate)
+
+
+@fault("rates as numbers and tensors")
+@attrs.frozen(kw_only=True)
+class RateOfOne(Optimizer):
+    """Takes a tensor for no rate at all."""
+
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], slots: Slots, step: int, rate: float | Tensor
+    ) -> None:
+        descend(parameters, gradients, rate if isinstance(rate, float) else 1.0)
+
+
+@fault("float64")
+@attrs.frozen(kw_only=True)
+class RoundedGradients(Optimizer):
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], slots: Slots, step: int, rate: float | Tensor
+    ) -> None:
+        coarse = [gradient.half().to(gradient) if gradient.dtype == torch.float64 else gradient for gradient in gradients]
+        descend(parameters, [value.sign() if value.dtype == torch.float64 else value for value in coarse], rate)
+
+
+@fault("keeps its state in its slots")
+@attrs.frozen(kw_only=True, eq=False)
+class Remembers(Optimizer):
+    memory: dict[int, list[Tensor]] = attrs.field(factory=dict, init=False)
+
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], slots: Slots, step: int, rate: float | Tensor
+    ) -> None:
+        known = self.memory.setdefault(parameters[0].data_ptr(), [torch.zeros_like(p) for p in parameters])
+        torch._foreach_mul_(known, 0.5)
+        torch._foreach_add_(known, gradients)
+        descend(parameters, known, rate)
+
+
+@fault("refuses values out of range")
+@attrs.frozen(kw_only=True)
+class AnyEps(Optimizer):
+    eps: float = 1e-8
+
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], slots: Slots, step: int, rate: float | Tensor
+    ) -> None:
+        descend(parameters, [gradient / (gradient.abs() + self.eps) for gradient in gradients], rate)
+
+
+@fault("sets finite weights")
+@attrs.frozen(kw_only=True)
+class Endless(Initializer):
+    def initialize(self, module: nn.Module) -> None:
+        for parameter in module.parameters():
+            nn.init.constant_(parameter, float("inf"))
+
+
+@fault("same seed, same weights")
+@attrs.frozen(kw_only=True)
+class NumpyInitializer(Initializer):
+    def initialize(self, module: nn.Module) -> None:
+        for parameter in module.parameters():
+            nn.init.constant_(parameter, float(np.random.rand()))
+
+
+@fault("refuses values out of range")
+@attrs.frozen(kw_only=True)
+class AnySpread(Initializer):
+    spread: float = 1.0
+
+    def initialize(self, module: nn.Module) -> None:
+        for parameter in module.parameters():
+            nn.init.uniform_(parameter, 0.0, self.spread)
+
+
+@fault("projects")
+@attrs.frozen(kw_only=True)
+class Shrinks(Constraint):
+    """Further with every call."""
+
+    def apply(self, module: nn.Module) -> None:
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.mul_(0.5)
+
+
+@fault("refuses values out of range")
+@attrs.frozen(kw_only=True)
+class AnyLimit(Constraint):
+    limit: float = 1.0
+
+    def apply(self, module: nn.Module) -> None:
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.copy_(parameter / max(float(parameter.abs().max()) / self.limit, 1.0))
+
+
+@fault("answers whether it applies")
+@attrs.frozen(kw_only=True)
+class Presumes(Metric):
+    """Data, without asking whether there are any."""
+
+    def applies(self, model: Any, samples: Any) -> str:
+        return "" if len(samples.training) and "encode" in model.roles else "no encoder"
+
+    def measure(self, model: Any, samples: Any, *, n: int, seed: int) -> list[Figure]:
+        return [Figure(name="one", value=1.0)]
+
+
+@fault("measures finite figures")
+@attrs.frozen(kw_only=True)
+class Fickle(Metric):
+    def applies(self, model: Any, samples: Any) -> str:
+        return ""
+
+    def measure(self, model: Any, samples: Any, *, n: int, seed: int) -> list[Figure]:
+        return [Figure(name="time", value=next(TICKS))]
+
+
+TICKS = iter(range(1000))
+
+
+@fault("watches a run")
+class Clumsy(Observer):
+    @hookimpl
+    def latentkit_step_done(self, event: Any) -> None:
+        raise KeyError(event.step)
+
+
+@attrs.frozen(kw_only=True)
+class Credulous(Converter):
+    """Takes anything for its own."""
+
+    def convert(self, content: abc.Mapping[str, object], metadata: abc.Mapping[str, str]) -> Conversion:
+        return Conversion(recipe="faulty", weights={"G": dict(content["models"])})  # type: ignore[call-overload]
+
+
+@attrs.frozen(kw_only=True)
+class Careful(Converter):
+    def convert(self, content: abc.Mapping[str, object], metadata: abc.Mapping[str, str]) -> Conversion:
+        raise RunError(f"expected the layout of a test, found {', '.join(content) or 'nothing'}")
+
+
+@attrs.frozen(kw_only=True)
+class NeedsHelp(DataSource):
+    """Cannot be opened without a file; its example makes one."""
+
+    path: str
+
+    def open(self, resolution: int, channels: int) -> Table:
+        if not Path(self.path).is_file():
+            raise DataError(f"'{self.path}': there is no such file")
+        return Pictures().open(resolution, channels)
+
+
+@attrs.frozen(kw_only=True)
+class OnlyOneSize(Discriminator):
+    """Refuses in words all sizes but one, which its example has."""
+
+    ports: ClassVar[str] = "x: image[channels, height, width] -> score"
+    independent: ClassVar[bool] = True
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+
+    def build(self) -> nn.Module:
+        if (self.channels, self.height, self.width) != (2, 5, 7):
+            raise DataError(f"expected 2 x 5 x 7, found {self.channels} x {self.height} x {self.width}")
+        return nn.Sequential(nn.Flatten(), nn.Linear(70, 1), nn.Flatten(0))
+
+
+@stateless("function", "z: latent[n], average: A -> latent[n]", independent=False)
+def towards(z: Tensor, average: Tensor) -> Tensor:
+    """Wants one vector for all samples, which its ports do not tell."""
+    return torch.lerp(z, average[: z.shape[1]].expand_as(z), 0.5)
+
+
+@attrs.frozen(kw_only=True)
+class Drifting(Function):
+    """Its weights move by themselves after some calls, whoever is trained."""
+
+    ports: ClassVar[str] = "x: T -> y: T"
+    independent: ClassVar[bool] = True
+
+    def build(self) -> nn.Module:
+        return Drift()
+
+
+class Drift(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if not x.is_meta and int(self.calls) > 4:
+            with torch.no_grad():
+                self.scale.mul_(0.99)
+        return self.scale * x
+
+
+@attrs.frozen(kw_only=True)
+class Jitter(Function):
+    """Random numbers of which no checkpoint has the state, and which torch's generator does not show."""
+
+    ports: ClassVar[str] = "x: T -> y: T"
+
+    def build(self) -> nn.Module:
+        return Shaken()
+
+
+class Shaken(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (1 + 0.01 * random.random())
+
+
+class Silent:
+    """What cannot be told in words."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@attrs.frozen(kw_only=True)
+class Unspeakable(Function):
+    ports: ClassVar[str] = "x: T -> y: T"
+    secret: Any = attrs.field(factory=Silent)
+
+    def build(self) -> nn.Module:
+        return nn.Identity()
+
+
+@stateless("function", "w: latent[dim] -> latent[dim]")
+def undefined(w: Tensor) -> Tensor:
+    """No number."""
+    return (w - w) / (w - w)
+
+
+class Late(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        if not x.is_meta and int(self.calls) > 4:
+            raise RuntimeError("worn out")
+        return x
+
+
+@attrs.frozen(kw_only=True)
+class WearsOut(Function):
+    """Fails in the fifth call."""
+
+    ports: ClassVar[str] = "x: T -> y: T"
+
+    def build(self) -> nn.Module:
+        return Late()
+
+
+class Plugin:
+    """What the registry is given: components with a fault, some that need examples, and recipes in a folder."""
+
+    title = "Faults"
+
+    def __init__(self, recipes: abc.Mapping[str, Path]) -> None:
+        self.recipes = recipes
+
+    @hookimpl
+    def latentkit_components(self) -> abc.Mapping[str, object]:
+        more = {
+            "needs-help": NeedsHelp, "only-one-size": OnlyOneSize, "towards": towards, "drifting": Drifting,
+            "jitter": Jitter, "unspeakable": Unspeakable, "undefined": undefined, "wears-out": WearsOut,
+        }  # fmt: skip
+        return {**{name: component for name, (component, _) in FAULTS.items()}, **more}
+
+    @hookimpl
+    def latentkit_converters(self) -> abc.Mapping[str, object]:
+        return {"credulous": Credulous, "careful": Careful}
+
+    @hookimpl
+    def latentkit_recipes(self) -> abc.Mapping[str, Path]:
+        return self.recipes
+
+    @hookimpl
+    def latentkit_examples(self, folder: Path) -> abc.Mapping[str, Example]:
+        (folder / "file").write_text("anything")
+        return {
+            "needs-help": Example(options={"path": str(folder / "file")}),
+            "only-one-size": Example(options={"channels": 2, "height": 5, "width": 7}),
+            "towards": Example(inputs={"average": lambda batch: torch.ones(17)}),
+        }
+
+
+class Unhelpful(Plugin):
+    """The same without examples."""
+
+    latentkit_examples = None  # type: ignore[assignment]
+
