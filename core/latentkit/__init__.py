@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from latentkit.api import Recipe, check, compose, evaluate, explain, read, recipes
+    from latentkit.api import Comparison, Recipe, check, compare, compose, evaluate, explain, read, recipes
     from latentkit.errors import (
         DataError,
         LatentkitError,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from latentkit.stateless import loss, regularizer, stateless
 
 _HOMES = {
-    "api": ("Recipe", "check", "compose", "evaluate", "explain", "read", "recipes"),
+    "api": ("Comparison", "Recipe", "check", "compare", "compose", "evaluate", "explain", "read", "recipes"),
     "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "Recipe", "RecipeError",
                "RegistryError", "RunError"),
     "evaluation.code_prior": ("CodePrior",),
@@ -71,10 +71,10 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "CodePrior", "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder", "Function",
+    "CodePrior", "Comparison", "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder", "Function",
     "Generator", "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model",
     "NotFiniteError", "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError",
-    "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compose", "convert", "evaluate", "explain",
+    "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compare", "compose", "convert", "evaluate", "explain",
     "fit_prior", "hookimpl", "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
 ]  # fmt: skip
 

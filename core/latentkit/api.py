@@ -1,4 +1,4 @@
-"""The Python API besides training and loading: compose, check, explain, evaluate."""
+"""The Python API besides training and loading: compose, check, explain, compare, evaluate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from latentkit.engine.system import System
 from latentkit.engine.training import initial_states
 from latentkit.errors import RecipeError
 from latentkit.evaluation.evaluate import evaluate
-from latentkit.explaining import explain
+from latentkit.explaining import Comparison, compare, explain
 from latentkit.model import Model
 from latentkit.proof import Report, prove
 from latentkit.recipe.source import Source as Recipe
@@ -85,4 +85,4 @@ def recipes(registry: Registry | None = None) -> dict[str, str]:
     return {name: registry.notes.get(name, "") for name in sorted(registry.recipes)}
 
 
-__all__ = ["Recipe", "check", "compose", "evaluate", "explain", "read", "recipes"]
+__all__ = ["Comparison", "Recipe", "check", "compare", "compose", "evaluate", "explain", "read", "recipes"]

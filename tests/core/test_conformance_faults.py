@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-import subprocess
 import sys
 from collections import abc
 from pathlib import Path
@@ -12,12 +10,9 @@ from types import ModuleType
 
 import pytest
 
-import latentkit as lk
-from latentkit.errors import RegistryError
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
-from latentkit.testing import Check, Example, Nonconforming, NotExercised, checks_of
-from latentkit.testing import trials as trials_of_recipes
+from latentkit.testing import Check, Nonconforming, NotExercised, checks_of
 
 HERE = Path(__file__).parent
 FINDERS = {

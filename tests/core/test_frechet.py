@@ -267,7 +267,7 @@ def test_what_is_missing_is_said(
 def test_models_that_draw_nothing_are_pointed_to_a_prior() -> None:
     source: dict[str, object] = {"extends": "alae-mlp", "remove": ["inference.sample"]}
     model = compose(source, NARROW)
-    assert "a prior may stand in for it: prior = 'gmm'" in ClassifierFrechet().applies(model, samples_of(model))
+    assert "a fitted prior can stand in for it: --prior gmm" in ClassifierFrechet().applies(model, samples_of(model))
     assert ClassifierFrechet(prior="gmm").applies(model, samples_of(model)) == ""
 
 

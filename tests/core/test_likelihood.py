@@ -16,7 +16,8 @@ from torch.distributions import MultivariateNormal
 from latentkit.api import check, compose
 from latentkit.engine.batches import Samples
 from latentkit.errors import LatentkitError, NotFiniteError
-from latentkit.evaluation.densities import densities_of, standing_for_code
+from latentkit.evaluation.densities import densities_of
+from latentkit.evaluation.dependence import standing_for_code
 from latentkit.evaluation.evaluate import evaluate
 from latentkit.evaluation.likelihood import NegativeLogLikelihood, log_weights
 from latentkit.evaluation.subjects import samples_of
@@ -125,7 +126,9 @@ def vae(known: Registry) -> abc.Callable[..., Model]:
 
     def make(shift: float = 0.0, factor: float = 1.0, **tables: object) -> Model:
         base: Tables = {"data.split": (48 - HELD_OUT) / 48, "phase.elbo.loss.likelihood": LIKELIHOOD}
-        model = compose(VAE, base | {key.replace("__", "."): value for key, value in tables.items()}, registry=known)
+        given = base | {key.replace("__", "."): value for key, value in tables.items()}
+        recipe: Tables = {"extends": VAE, "remove": ["data"] if "data" in given else []}
+        model = compose(recipe, {key: value for key, value in given.items() if value is not None}, registry=known)
         generator = torch.Generator().manual_seed(0)
         basis = torch.linalg.qr(torch.randn(SIZE, DIM, generator=generator, dtype=torch.float64))[0]
         decoder = Decoder(basis.T * torch.linspace(0.5, 2, DIM)[:, None], torch.linspace(-0.5, 0.5, SIZE))
@@ -272,6 +275,11 @@ def test_a_likelihood_may_be_a_part_that_an_expression_calls(vae: abc.Callable[.
     torch.testing.assert_close(estimates(model, 2), truth(model))
 
 
+def test_the_gaussian_of_core_is_a_likelihood(vae: abc.Callable[..., Model]) -> None:
+    model = vae(phase__elbo__loss__likelihood={"use": "core.gaussian-nll", "of": "x_rec", "to": "x", "std": STD})
+    torch.testing.assert_close(estimates(model, 2), truth(model))
+
+
 def test_roles_say_what_a_recipe_does_not_tell(vae: abc.Callable[..., Model]) -> None:
     """A sharper likelihood than the one that was trained, and the densities of prior and posterior written out."""
     model = vae(
@@ -335,6 +343,13 @@ def test_labels_of_the_images_are_given(vae: abc.Callable[..., Model]) -> None:
         inference__sample="G(prior) + 0 * mean(y)",
     )  # fmt: skip
     torch.testing.assert_close(estimates(model, 2), truth(model))
+
+
+def test_data_of_another_source_are_not_known_for_an_image(vae: abc.Callable[..., Model]) -> None:
+    sources = {name: {"use": "toy.images", "split": 0.5, "gives": {name: "image"}} for name in ("x", "other")}
+    model = vae(data=sources, data__split=None, flow__x_rec="G(z) + 0 * mean(other)")
+    wanted = "the densities need other, which is not of the images"
+    assert NegativeLogLikelihood().applies(model, samples_of(model)) == wanted
 
 
 def test_a_code_outside_the_prior_has_weight_zero_and_what_is_no_number_is_a_fault(

@@ -266,6 +266,18 @@ def test_a_value_out_of_range_says_what_is_in_it() -> None:
     assert str(caught.value).startswith("--set parts.G.kernel, [parts] G.kernel: expected one of 4, 5, found 9\n")
 
 
+def test_a_monitor_is_one_tensor(registry: Registry) -> None:
+    with pytest.raises(RecipeError, match=r"\[monitor\] m: a monitor is one tensor, .*; this is posterior\[6\]"):
+        wired(SYSTEMS / "introvae.toml", {"monitor.m": "q"}, registry)
+
+
+def test_a_size_that_a_part_computes_is_compared_with_its_use() -> None:
+    with pytest.raises(
+        RecipeError, match=r"E: E.features\(...\) is features\[2048\] .*, but is used as features\[24\]"
+    ):
+        wired("ogan", {"inference.features": "E.features(x) / z"})
+
+
 def test_a_batch_that_does_not_split_evenly_is_named(registry: Registry) -> None:
     with pytest.raises(RecipeError, match=r"chunk\(\) makes 2 equal parts, but a batch of 9 gives it 9 samples"):
         wired(SYSTEMS / "gaia.toml", {"train.batch": 9}, registry)

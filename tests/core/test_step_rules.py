@@ -210,6 +210,24 @@ def test_state_follows_every_execution_of_its_phases(start: Start) -> None:
     assert {name: float(value) for name, value in training.states.items()} == {"s": 18, "t": 3, "u": 2}
 
 
+def test_a_state_that_nothing_reads_has_the_size_of_its_next_value(start: Start) -> None:
+    training = start("gan", {"state.s": {"next": "batch_mean(z)"}, "state.n": {"next": "0.5"}})
+    training.step()
+    assert training.states["s"].shape == (6,)
+    assert float(training.states["n"]) == 0.5
+
+
+def test_mean_and_sum_of_a_value_without_a_batch_are_over_all_of_it(start: Start) -> None:
+    followed = {"next": "batch_mean(z) + 0 * s"}
+    training = start("gan", {"state.s": followed, "state.m": {"next": "mean(s)"}, "state.a": {"next": "sum(s)"}})
+    for _ in range(2):
+        before = training.states["s"].clone()
+        training.step({phase.name: {"z": torch.ones(training.batch, 6)} for phase in training.wiring.phases})
+    assert float(training.states["m"]) == 1.0
+    assert float(training.states["a"]) == 6.0
+    assert torch.equal(before, torch.ones(6))
+
+
 def test_state_sees_the_values_before_the_update(start: Start) -> None:
     training = start("alae-mlp", {"state.w_avg.after": ["reciprocate"]})
     mapping = training.modules["F"]

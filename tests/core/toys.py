@@ -414,25 +414,25 @@ def gaussian(mu: Tensor, logvar: Tensor) -> Posterior:
     return Posterior(mu, logvar)
 
 
-@stateless("function", "q: posterior[dim] -> score")
+@loss("q: posterior[dim] -> score", role="divergence", unit="nats", reduction="sum")
 def kl(q: Posterior) -> Tensor:
     """From N(mu, exp(logvar)) to N(0, 1)."""
     return 0.5 * (q.mu.square() + q.logvar.exp() - q.logvar - 1).sum(1)
 
 
-@loss("of: posterior[dim] -> score")
+@loss("of: posterior[dim] -> score", role="divergence", unit="nats", reduction="sum")
 def kl_loss(of: Posterior) -> Tensor:
     """The same as a loss."""
     return kl(of)
 
 
-@loss("of: posterior[dim] -> score")
+@loss("of: posterior[dim] -> score", role="divergence", unit="nats", reduction="sum")
 def kl_capacity(of: Posterior, capacity: Scalar) -> Tensor:
     """Distance of the divergence from a capacity."""
     return (kl(of) - capacity).abs()
 
 
-@loss("of: posterior[dim], at: latent[dim], components: posterior[dim] -> score")
+@loss("of: posterior[dim], at: latent[dim], components: posterior[dim] -> score", role="divergence", unit="nats")
 def vamp_kl(of: Posterior, at: Tensor, components: Posterior) -> Tensor:
     """One sample's estimate against a mixture."""
 
@@ -449,7 +449,7 @@ def l1(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).abs().flatten(1).mean(1)
 
 
-@stateless("function", "h: latent[n] -> scalar", independent=False)
+@loss("h: latent[n] -> scalar", role="divergence", unit="nats", reduction="mean")
 def batch_kl(h: Tensor) -> Tensor:
     """From the batch's moments to N(0, 1)."""
     mean, variance = h.mean(0), h.var(0, correction=0) + 1e-6

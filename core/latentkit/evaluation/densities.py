@@ -8,13 +8,13 @@ where ``decode`` has the code, and the posterior from ``reparameterize(q, eps)``
 from __future__ import annotations
 
 import math
-from collections import abc
 
 import attrs
 
 from latentkit.components.priors import Normal
 from latentkit.engine.drawing import at_time
 from latentkit.errors import LatentkitError
+from latentkit.evaluation.dependence import draws_behind, per_sample, standing_for_code
 from latentkit.interfaces import Loss, Part, Prior
 from latentkit.interfaces.parts import Likelihood
 from latentkit.model import Model
@@ -76,7 +76,7 @@ def densities_of(model: Model) -> Densities:
     prior = _role(wiring, "log_prior") or _prior(model)
     code = wiring.code if posterior is None or isinstance(prior, Prior) else None
     found = Densities(image=image, prior=prior, posterior=posterior, code=code, fresh=frozenset())
-    fresh = _draws(found.roots) - _draws(image.targets)
+    fresh = draws_behind(found.roots) - draws_behind(image.targets)
     if not fresh:
         raise LatentkitError("the code is not random for a given image, so there is no posterior to sample from")
     coupled = sorted({node.op for node in per_sample(found.roots) if node.op in _COUPLING})
@@ -85,29 +85,11 @@ def densities_of(model: Model) -> Densities:
     return attrs.evolve(found, fresh=frozenset(fresh))
 
 
-def per_sample(roots: abc.Iterable[Node]) -> set[Node]:
-    """The nodes behind these, themselves included, that are computed from data or draws."""
-    return computed_from(roots, lambda node: node.is_source("data", "draw"))
-
-
-def computed_from(roots: abc.Iterable[Node], starts: abc.Callable[[Node], bool]) -> set[Node]:
-    """The nodes behind these, themselves included, that are such a start or depend on one."""
-    found: set[Node] = set()
-    for node in sorted(ancestors(roots)):
-        if starts(node) or any(arg in found for arg in node.args):
-            found.add(node)
-    return found
-
-
 def _role(wiring: Wiring, name: str) -> Node | None:
     node = wiring.inference.get(name)
     if node is not None and wiring.spaces.get(node) != SCORE:
         raise LatentkitError(f"the role '{name}' is {wiring.spaces.get(node)}; expected one number per sample")
     return node
-
-
-def _draws(nodes: abc.Iterable[Node]) -> set[Node]:
-    return {node for node in ancestors(nodes) if node.is_source("draw")}
 
 
 def declared(wiring: Wiring, node: Node) -> tuple[Likelihood, Node] | None:
@@ -207,22 +189,3 @@ def _prior(model: Model) -> Prior:
     if type(prior).log_prob is Prior.log_prob:
         raise LatentkitError(f"the prior of the code ({type(prior).__name__.lower()}) has no density; {hint}")
     return prior
-
-
-def standing_for_code(code: str, decode: Node, sample: Node) -> Node | None:
-    """The value that ``sample`` has wherever ``decode`` has the code; ``None`` where they differ in anything else."""
-    found: Node | None = None
-    compared: set[tuple[Node, Node]] = set()
-    waiting = [(decode, sample)]
-    while waiting:
-        a, b = waiting.pop()
-        if a.is_source("kept") and a.source[1] == code:
-            if found not in (None, b):
-                return None
-            found = b
-        elif a is not b and (a, b) not in compared:
-            if a.op == "source" or (a.op, a.value, len(a.args)) != (b.op, b.value, len(b.args)):
-                return None
-            compared.add((a, b))
-            waiting += zip(a.args, b.args, strict=True)
-    return found

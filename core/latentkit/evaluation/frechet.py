@@ -104,7 +104,7 @@ class ClassifierFrechet(Metric):
 def _lacks_samples(model: Model, samples: Samples | None) -> str:
     role = model.wiring.inference.get("sample")
     if role is None:
-        return "the recipe has no role 'sample'; a prior may stand in for it: prior = 'gmm'"
+        return "the recipe has no role 'sample'; a fitted prior can stand in for it: --prior gmm"
     # The classes of the held-out images may be given, but nothing else of them.
     classes = set() if samples is None else {v for v, field in samples.spec.gives.items() if field == "label"}
     others = data_needed([role]) - classes

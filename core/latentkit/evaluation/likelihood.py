@@ -14,8 +14,9 @@ from latentkit.engine.batches import Samples
 from latentkit.engine.evaluating import evaluate
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.errors import LatentkitError
-from latentkit.evaluation.densities import Densities, computed_from, densities_of, per_sample
-from latentkit.evaluation.subjects import finite, image_value, lacks_held_out
+from latentkit.evaluation.densities import Densities, densities_of
+from latentkit.evaluation.dependence import computed_from, per_sample
+from latentkit.evaluation.subjects import data_needed, finite, image_value, lacks_held_out
 from latentkit.interfaces import Figure, Metric, Prior
 from latentkit.model import CHUNK, Model
 from latentkit.wiring.graph import Node
@@ -33,10 +34,13 @@ class NegativeLogLikelihood(Metric):
     def applies(self, model: Model, samples: Samples | None) -> str:
         """Needs held-out images, and a recipe that tells p(x | z), p(z) and q(z | x)."""
         try:
-            densities_of(model)
+            densities = densities_of(model)
         except LatentkitError as error:
             return str(error)
-        return lacks_held_out(samples)
+        if samples is None or not len(samples.held_out):
+            return lacks_held_out(samples)
+        others = data_needed(densities.roots) - set(samples.spec.gives)
+        return f"the densities need {', '.join(sorted(others))}, which is not of the images" if others else ""
 
     def measure(self, model: Model, samples: Samples | None, *, n: int, seed: int) -> list[Figure]:
         """``-mean_x log (1/K sum_k p(x | z_k) p(z_k) / q(z_k | x))``, an upper bound in expectation.

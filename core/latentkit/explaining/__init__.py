@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from latentkit.explaining.comparing import Comparison, compare
 from latentkit.explaining.page import explain
 
-__all__ = ["explain"]
+__all__ = ["Comparison", "compare", "explain"]

@@ -11,18 +11,18 @@ from collections import abc
 from latentkit.engine.plan import reached_by
 from latentkit.explaining.games import Game, Values, games, scorer
 from latentkit.explaining.layout import listed
-from latentkit.explaining.origins import CODE, DATA, PRIOR, Origin, Origins
+from latentkit.explaining.origins import CODE, DATA, PRIOR, Image, Origin, Origins
 from latentkit.explaining.pairs import Pair, Pairs
 from latentkit.explaining.pushes import Push, Pushes
 from latentkit.explaining.rendering import Renderer
 from latentkit.explaining.sketch import Sketch, part_of, terms_in_force
-from latentkit.explaining.taxonomy import Key, Place, Reason, Taxon, Trip
+from latentkit.explaining.taxonomy import Key, Mechanism, Place, Reason, Taxon, Trip, Ways
 from latentkit.interfaces import Loss
 from latentkit.wiring.graph import Node, ancestors, differentiable_ancestors
 from latentkit.wiring.wiring import Wiring, parts_called
 
-_MADE = ("generated", "reconstructed", "translated")
-_MECHANISMS = {"divergence": "divergence", "discrepancy": "moments"}
+_MADE: tuple[Image, ...] = ("generated", "reconstructed", "translated")
+_MECHANISMS: dict[str, Mechanism] = {"divergence": "divergence", "discrepancy": "moments"}
 _SPACES: tuple[Place, ...] = ("data", "latent", "adversarial")
 
 
@@ -45,7 +45,7 @@ class _Derivation:
         self.renderer = Renderer(wiring)
 
     def taxon(self) -> Taxon:
-        found = {"data": list[Reason](), "latent": list[Reason]()}
+        found: dict[Place, list[Reason]] = {"data": [], "latent": []}
         targets: list[Node] = []
         for places, reason, nodes in [*self._played(), *self._declared()]:
             for place in places:
@@ -65,7 +65,8 @@ class _Derivation:
                 for trip, _ in trips if trip.space == "latent"
             ]  # fmt: skip
         all_trips = sorted([*(trip for trip, _ in trips), *self._ties()], key=lambda trip: _SPACES.index(trip.space))
-        used = {key for item in (*found["data"], *found["latent"], *all_trips) for key in item.terms}
+        shown: list[Reason | Trip] = [*found["data"], *found["latent"], *all_trips]
+        used = {key for item in shown for key in item.terms}
         return Taxon(
             name=self.wiring.recipe.name, title=self.wiring.recipe.title, data=tuple(found["data"]),
             prior=prior, prior_how=how, latent=tuple(found["latent"]), reciprocity=tuple(all_trips),
@@ -88,7 +89,11 @@ class _Derivation:
 
     def _text(self, node: Node) -> str:
         """A node of the sketch without ``detach`` and kept values, in the recipe's words."""
-        return self.renderer.text(self.sketch.written[self.plain.written[node]])
+        names = self.renderer.names
+        return self.renderer.text(min(self._originals(node), key=lambda first: (first not in names, first)))
+
+    def _originals(self, node: Node) -> list[Node]:
+        return [first for second in self.plain.written[node] for first in self.sketch.written[second]]
 
     def _played(self) -> abc.Iterator[tuple[set[Place], Reason, list[Node]]]:
         for game in self.games:
@@ -99,12 +104,13 @@ class _Derivation:
     def _course(self, game: Game) -> str:
         first, second = (listed(dict.fromkeys(map(self._tuple, side))) for side in (game.first, game.second))
         return (
-            f"{listed(game.judges)} ({game.critic}) tell{'s' * (len(game.judges) == 1)} {first} from {second}, "
-            f"against {listed(game.players)} ({game.player})"
+            f"{listed(game.judges)} ({game.critic}) tell{'s' * (len(game.judges) == 1)} {first} from {second}; "
+            f"{listed(game.players)} ({game.player}) play{'s' * (len(game.players) == 1)} against it"
         )
 
     def _tuple(self, values: Values) -> str:
-        texts = [self._text(self.plain.of(value)) for value in values]
+        bare = sorted(map(self.plain.of, values), key=lambda value: not self.origins.is_image(value))
+        texts = list(map(self._text, bare))
         return f"({', '.join(texts)})" if len(texts) > 1 else texts[0]
 
     def _told_apart(self, game: Game) -> set[Place]:
@@ -112,7 +118,10 @@ class _Derivation:
             {origin for values in side for value in values if (origin := self._origin(value))}
             for side in (game.first, game.second)
         ]
-        return _matched(*sides) | _matched(*reversed(sides))
+        moved = {origin for value in game.moved if (origin := self._origin(value))}
+        found = _matched(*sides) | _matched(*reversed(sides))
+        # Where the player makes no code and no prior, only the data's distribution is moved.
+        return found - ({"latent"} if not moved & {CODE, PRIOR} else {"data"} if moved <= {CODE, PRIOR} else set())
 
     def _ties(self) -> abc.Iterator[Trip]:
         """Games over pairs of image and code: where they agree, either is the other's inverse."""
@@ -120,7 +129,7 @@ class _Derivation:
             pairs = all(self._is_pair(values) for values in (*game.first, *game.second))
             if pairs and {"data", "latent"} <= self._told_apart(game):
                 pair = self._tuple(game.first[0])
-                yield Trip(space="adversarial", how=f"{listed(game.judges)} judges pairs, {pair}", terms=game.terms)
+                yield Trip(space="adversarial", how=f"{listed(game.judges)} judge{'s' * (len(game.judges) == 1)} pairs, {pair}", terms=game.terms)
 
     def _is_pair(self, values: Values) -> bool:
         kinds = {self.origins.is_image(self.plain.of(value)) for value in values}
@@ -129,7 +138,7 @@ class _Derivation:
     def _declared(self) -> abc.Iterator[tuple[set[Place], Reason, list[Node]]]:
         """Terms whose loss compares distributions."""
         scores = {game.score for game in self.games}
-        found: dict[tuple[str, Node], tuple[set[Place], list[Node], list[Key]]] = {}
+        found: dict[tuple[Mechanism, Node], tuple[set[Place], list[Node], list[Key]]] = {}
         for push in self.pushes:
             part = part_of(self.wiring, push.score)
             if not isinstance(part, Loss) or part.role not in _MECHANISMS or push.to == "up":
@@ -138,53 +147,55 @@ class _Derivation:
             origins = {origin for node in read if (origin := self.origins.of(node))}
             places = _matched(origins, origins) or ({"latent"} if origins == {CODE} else set[Place]())
             if places:
-                mechanism = "adversarial" if scorer(push.score) in scores else _MECHANISMS[part.role]
+                mechanism: Mechanism = "adversarial" if scorer(push.score) in scores else _MECHANISMS[part.role]
                 known = found.setdefault((mechanism, self.plain.of(push.score)), (places, self._priors(read), []))
                 known[2].append((push.phase, push.term))
         for (mechanism, score), (places, priors, keys) in found.items():
-            how = f"{self._loss(score, keys[0])} in {_where(keys)}"
-            how += ", which is the score of that game" * (mechanism == "adversarial")
+            how = f"{self._loss(score, keys[0])} ({_where(keys)})"
+            how += ", itself the score of the game" * (mechanism == "adversarial")
             yield places, Reason(mechanism=mechanism, how=how, terms=tuple(dict.fromkeys(keys))), priors
 
     def _loss(self, score: Node, key: Key) -> str:
         phase = next(phase for phase in self.wiring.phases if phase.name == key[0])
-        node = self.sketch.written[self.plain.written[score]]
-        return self.renderer.term(node, phase.spec.loss[key[1]])
+        return min((self.renderer.term(node, phase.spec.loss[key[1]]) for node in self._originals(score)), key=len)
 
     def _priors(self, nodes: abc.Iterable[Node]) -> list[Node]:
         return [node for node in nodes if self.origins.of(node) == PRIOR]
 
-    def _prior(self, targets: list[Node], fixed: bool) -> tuple[str, str]:
+    def _prior(self, targets: list[Node], fixed: bool) -> tuple[Ways, str]:
         """Where the codes that are decoded to samples, and those that others are compared with, come from."""
         sample = self.wiring.inference.get("sample")
         roots = [term.node for term in self.terms] if sample is None else [sample]
-        nodes = ancestors(self.plain.of(self.sketch.of(root)) for root in roots)
+        every = ancestors(self.plain.of(self.sketch.of(root)) for root in roots)
         decoded = [
-            arg for node in sorted(nodes) if self.origins.of(node) == Origin("image", "generated")
+            arg for node in sorted(every) if self.origins.of(node) == Origin("image", "generated")
+            if not any(map(self.origins.is_image, node.args))
             for arg in node.args if self.origins.of(arg) == PRIOR
         ]  # fmt: skip
-        known = list(dict.fromkeys([*decoded, *targets]))
-        made = {node: sorted(parts_called(ancestors([node])) & self.trained) for node in known}
-        learned = [node for node in known if made[node]]
-        if learned:
-            return "learned", "; ".join(dict.fromkeys(f"{listed(made[node])} make{'s' * (len(made[node]) == 1)} "
-                                                      f"{self._text(node)}" for node in learned))  # fmt: skip
-        if known:
-            return "imposed", f"{listed(dict.fromkeys(map(self._text, known)))} as drawn"
+        for nodes in (decoded, targets):
+            made = parts_called(ancestors(nodes)) & self.trained
+            if made:
+                learned = [node for node in nodes if parts_called(ancestors([node])) & made]
+                return "learned", f"{listed(sorted(made))} make{'s' * (len(made) == 1)} {self._texts(learned)}"
+        if decoded or targets:
+            return "imposed", f"{self._texts(decoded or targets)} as drawn"
         return ("imposed", "a fixed distribution") if fixed else ("", "")
 
+    def _texts(self, nodes: abc.Iterable[Node]) -> str:
+        return listed(dict.fromkeys(map(self._text, nodes)))
+
     def _trips(self) -> list[tuple[Trip, Pair]]:
-        reader = Pairs(self.wiring, self.origins)
+        reader = Pairs(self.plain.of, self.origins)
         found: dict[tuple[object, ...], tuple[Pair, list[Key]]] = {}
         for term in self.terms:
-            for pair in reader.of(self.plain.of(self.sketch.of(term.node))):
+            for pair in reader.of(self.sketch.of(term.node)):
                 key = pair.space, pair.features, pair.made, pair.of
                 found.setdefault(key, (pair, []))[1].append((term.phase, term.name))
         made = []
         for pair, keys in found.values():
-            how = f"{self._text(pair.made)} for {self._text(pair.of)}"
-            how += f" in the features of {pair.features}" if pair.features else ""
-            how += f", by {_where(keys)}"
+            how = f"{self._text(pair.made)} against {self._text(pair.of)}"
+            how += f", in the features of {pair.features}" if pair.features else ""
+            how += f" ({_where(keys)})"
             made.append((Trip(space=pair.space, features=pair.features, how=how, terms=tuple(keys)), pair))
         return made
 

@@ -31,6 +31,8 @@ class Game:
     first: tuple[Values, ...]
     second: tuple[Values, ...]
     """The values that a score is computed from, of either side; the player moves the second one, perhaps both."""
+    moved: Values
+    """Those of them that the player's parts make."""
     terms: tuple[tuple[str, str], ...]
     """Phase and name of the terms that take part."""
 
@@ -124,6 +126,7 @@ def _between(critic: Phase, player: Phase, views: abc.Sequence[_View], reached: 
                 judges=tuple(dict.fromkeys(part for view in (*first, *second) for part in view.judges)),
                 players=tuple(part for part in player.spec.train if part in made),
                 first=_values(first), second=_values(second),
+                moved=tuple(dict.fromkeys(value for view in moved for value in view.values if value in reached)),
                 terms=tuple(dict.fromkeys((view.push.phase, view.push.term) for view in (*first, *second, *moved))),
             )
         )  # fmt: skip

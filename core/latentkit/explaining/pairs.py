@@ -8,12 +8,10 @@ import attrs
 
 from latentkit.engine.plan import between
 from latentkit.explaining.origins import Origins
-from latentkit.explaining.sketch import part_of
-from latentkit.interfaces import Loss
-from latentkit.wiring.graph import Node, ancestors
-from latentkit.wiring.wiring import Wiring, parts_called
+from latentkit.explaining.taxonomy import Place
+from latentkit.wiring.graph import CUTS, Node, ancestors
+from latentkit.wiring.wiring import parts_called
 
-_SPLIT = frozenset({"add", "sub", "neg", "mul", "div", "relu", "softplus", "sqrt", "clip", "mean", "sum", "batch_mean"})
 _THROUGH = frozenset({"add", "sub", "neg", "mul", "div", "square", "abs", "relu", "softplus", "sqrt", "exp", "log",
                       "sigmoid", "clip", "mean", "sum", "batch_mean"})  # fmt: skip
 _NUMBERS = frozenset({"score", "scalar"})
@@ -23,7 +21,7 @@ _NUMBERS = frozenset({"score", "scalar"})
 class Pair:
     """A term compares ``made`` with ``of``, which it was made from: images, or codes."""
 
-    space: str
+    space: Place
     """``data`` or ``latent``."""
     made: Node
     of: Node
@@ -35,18 +33,18 @@ class Pairs:
     """Finds them in terms.
 
     Args:
-        wiring: whose parts the nodes name.
-        origins: of nodes without ``detach``.
+        plain: gives the copy of a node without ``detach``.
+        origins: of these copies.
     """
 
-    def __init__(self, wiring: Wiring, origins: Origins) -> None:
-        self.wiring, self.origins = wiring, origins
+    def __init__(self, plain: abc.Callable[[Node], Node], origins: Origins) -> None:
+        self.plain, self.origins = plain, origins
 
     def of(self, node: Node) -> list[Pair]:
         """The round trips that a term compares, each once."""
         found: dict[tuple[str, str, Node, Node], Pair] = {}
         for piece in self.pieces(node):
-            read = self.read(piece)
+            read = self.read(self.plain(piece))
             for made in read:
                 for start in read:
                     pair = self._pair(made, start)
@@ -55,10 +53,17 @@ class Pairs:
         return list(found.values())
 
     def pieces(self, node: Node) -> list[Node]:
-        """The numbers that a term is a sum or a multiple of."""
-        if node.op in _SPLIT and self._is_number(node) and any(self._is_number(arg) for arg in node.args):
-            return [piece for arg in node.args if self._is_number(arg) for piece in self.pieces(arg)]
-        return [node]
+        """The numbers that a term is computed from by operations. What is detached there is a factor."""
+        found: dict[Node, None] = {}
+        stack = [node]
+        while stack:
+            piece = stack.pop()
+            numbers = [arg for arg in piece.args if self._is_number(self.plain(arg))]
+            if piece.op in _THROUGH and numbers:
+                stack += numbers
+            elif piece.op not in CUTS:
+                found[piece] = None
+        return list(found)
 
     def read(self, piece: Node) -> list[Node]:
         """The values, images or codes, that a number compares: not beyond what computes them."""
@@ -71,7 +76,7 @@ class Pairs:
             seen.add(node)
             if node.op == "apply" or node.op in _THROUGH or self._judges(node):
                 stack += node.args
-            elif not self._is_number(node):
+            elif node.op != "number" and not self._is_number(node):
                 found[node] = None
         return sorted(found)
 
@@ -113,8 +118,3 @@ class Pairs:
             return Pair("data", made, start, features)
         return Pair("latent", made, start, features) if any(self.origins.is_image(node) for node in way) else None
 
-
-def loss_in(wiring: Wiring, piece: Node) -> Loss | None:
-    """The loss that computes a number, where one does."""
-    part = part_of(wiring, piece)
-    return part if isinstance(part, Loss) else None

@@ -28,14 +28,14 @@ class Sketch:
         self.graph = Graph()
         self.spaces: dict[Node, Space] = {}
         self.made: dict[Node, Node] = {}
-        self.written: dict[Node, Node] = {}
-        """Of a node of the copy, the first one that it is a copy of."""
+        self.written: dict[Node, list[Node]] = {}
+        """Of a node of the copy, those that it is a copy of."""
 
     def of(self, node: Node) -> Node:
         """The copy of a node."""
         for each in sorted(ancestors([node]) - self.made.keys()):
             self.made[each] = copy = self._copy(each)
-            self.written.setdefault(copy, each)
+            self.written.setdefault(copy, []).append(each)
         return self.made[node]
 
     def _copy(self, node: Node) -> Node:

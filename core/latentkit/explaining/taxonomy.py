@@ -15,6 +15,7 @@ Mechanism = Literal["adversarial", "divergence", "moments", "similarity", "recip
 declares itself one. ``moments``: a term that compares batches as samples. ``similarity``: nothing but the comparison of
 data with their reconstructions. ``reciprocity``: nothing but that of codes with their reconstructions."""
 Place = Literal["data", "latent", "adversarial"]
+Ways = Literal["imposed", "learned", ""]
 Key = tuple[str, str]
 """Phase and name of a term."""
 
@@ -47,7 +48,7 @@ class Taxon:
     title: str
     data: tuple[Reason, ...]
     """What makes generated data follow the data's distribution."""
-    prior: Literal["imposed", "learned", ""]
+    prior: Ways
     """Whether the distribution of decoded codes is fixed, or made by trained parts; empty where nothing is sampled."""
     prior_how: str
     latent: tuple[Reason, ...]
@@ -61,5 +62,6 @@ class Taxon:
         """The three answers in a few words."""
         data = ", ".join(dict.fromkeys(reason.mechanism for reason in self.data)) or "none"
         latent = ", ".join(dict.fromkeys(reason.mechanism for reason in self.latent)) or "none"
+        latent = f"{self.prior} / {latent}" if self.prior else latent
         spaces = [f"{trip.space} (features)" if trip.features else trip.space for trip in self.reciprocity]
-        return data, f"{self.prior or 'none'} / {latent}", ", ".join(dict.fromkeys(spaces)) or "none"
+        return data, latent, ", ".join(dict.fromkeys(spaces)) or "none"

@@ -126,4 +126,5 @@ def _depth(value: object, level: int = 0) -> int:
     if level > MAX_DEPTH:
         return level
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return max((_depth(item, level + 1) for item in inner), default=level)
+    deeper = (_depth(item, level + 1) for item in inner if isinstance(item, dict | list))
+    return max(deeper, default=level + bool(inner))

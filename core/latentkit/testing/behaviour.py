@@ -55,7 +55,7 @@ def _picking(chosen: Tensor) -> abc.Callable[[Tensor], Tensor]:
 def near(a: Tensor, b: Tensor, share: float) -> bool:
     """Whether two values differ by no more than this share of the larger ones among their numbers."""
     a, b = a.detach().double(), b.detach().double()
-    scale = 1.0 + float(b.abs().max()) if b.numel() else 1.0
+    scale = 1.0 + float(b.nan_to_num(0.0, 0.0, 0.0).abs().amax()) if b.numel() else 1.0
     return torch.allclose(a, b, rtol=share, atol=0.1 * share * scale, equal_nan=True)
 
 

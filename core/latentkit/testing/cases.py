@@ -54,18 +54,20 @@ class Case:
         generator = torch.Generator().manual_seed(how.seed)
         ports = self.signatures[entry].inputs
         values: dict[str, Any] = {}
-        spaces: list[tuple[object, str]] = []
+        alike: dict[Space, str] = {}
+        """With ``flat``, the first port of each space, whose value the others get too."""
         for port in ports:
             given, space = self.example.inputs.get(port.name), port.space
             assert isinstance(space, Space)
-            twin = next((name for other, name in spaces if other == space), None) if how.flat else None
             if port.optional and not how.optional:
                 values[port.name] = None
-            elif twin is not None:
-                values[port.name] = mapped(values[twin], torch.clone)
+            elif given is not None:
+                values[port.name] = given(how.batch)
+            elif how.flat and space in alike:
+                values[port.name] = mapped(values[alike[space]], torch.clone)
             else:
-                values[port.name] = given(how.batch) if given else value_of(space, how, generator)
-            spaces.append((space, port.name))
+                values[port.name] = value_of(space, how, generator)
+                alike[space] = port.name
         found = list(values.values())
         while found and found[-1] is None and self.part.kind not in ("loss", "regularizer"):
             found.pop()

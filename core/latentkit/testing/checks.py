@@ -36,4 +36,4 @@ def require(holds: bool, fact: str) -> None:
 def said(error: BaseException) -> str:
     """``"IndexError: list index out of range"``, the first line of it."""
     text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}".rstrip(": ")
+    return f"{type(error).__name__}: {text}".rstrip(":, ")

@@ -164,19 +164,25 @@ def _module() -> nn.Module:
         return nn.ModuleList([*layers, nn.Embedding(3, 4), nn.ReLU()])
 
 
-def _initialized(initializer: Initializer, seed: int = 0) -> nn.Module:
+def _initialized(initializer: Initializer) -> nn.Module:
     module = _module()
     owned = list(module.parameters())
+    _initialize(initializer, module)
+    _initialize(initializer, nn.ReLU())
+    _kept(module, owned)
+    return module
+
+
+def _initialize(initializer: Initializer, module: nn.Module, seed: int = 0) -> None:
+    """Set the weights from one seed of torch; the other generators stand where ``seed`` puts them."""
     with seeded(seed):
+        torch.manual_seed(0)
         try:
             initializer.initialize(module)
-            initializer.initialize(nn.ReLU())
         except LatentkitError:
             raise
         except Exception as error:
             raise Nonconforming(f"initialize() raises {said(error)}") from error
-    _kept(module, owned)
-    return module
 
 
 def _kept(module: nn.Module, owned: list[nn.Parameter]) -> None:
@@ -196,11 +202,9 @@ def sets_finite_weights(subject: Subject) -> None:
 
 def sets_the_same_weights(subject: Subject) -> None:
     """The weights follow from torch's default generator, and from no other."""
-    one = _initialized(subject.made())
-    with seeded(5):
-        two = _module()
-        torch.manual_seed(0)
-        subject.made().initialize(two)
+    one, two = _module(), _module()
+    _initialize(subject.made(), one, 0)
+    _initialize(subject.made(), two, 1)
     same = all(map(torch.equal, one.parameters(), two.parameters()))
     require(same, "one seed of torch's default generator gives two results; draw from no other generator")
 

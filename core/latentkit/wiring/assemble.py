@@ -14,6 +14,7 @@ from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
 from latentkit.recipe.writing import brief
 from latentkit.registry.manager import Registry
+from latentkit.spaces import Space
 from latentkit.wiring.batching import uneven_chunks
 from latentkit.wiring.components import Components
 from latentkit.wiring.declared import declared, lost_expressions, words
@@ -61,6 +62,11 @@ def assemble(source: Source, registry: Registry) -> Wiring:
         names.problem(("parts", name), f"no expression uses the part '{name}'", hint)
     sizer = Sizer(recipe, source, parts, priors, data, {name: node for name, node in likes.items() if node})
     sizer.infer(graph, phases, [*roots, *sizer.likes.values(), *flow], _code_pairs(inference, code), unused, whole)
+    for name, node in monitor.items():
+        space = sizer.sizes.of(node)
+        if isinstance(space, Space) and space.kind in ("posterior", "record"):
+            hint = "log a field of it, as in E(x).mu"
+            names.problem(("monitor", name), f"a monitor is one tensor, whose mean is logged; this is {space}", hint)
     if whole and not sizer.problems:
         for node, fact in uneven_chunks(graph.nodes, recipe.train.batch, sizer.likes):
             path, text = graph.origin[node]

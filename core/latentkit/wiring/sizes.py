@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import abc
 
 import attrs
@@ -99,9 +100,7 @@ class Sizes:
             return self._ports(node, self.signatures[name][entry], name)
         if node.op == "apply":
             assert isinstance(node.value, Part)
-            return self._ports(
-                node, node.value.signatures()[""], type(node.value).__name__.strip("_").replace("_", "-")
-            )
+            return self._ports(node, node.value.signatures()[""], _name(node.value))
         return self._operation(node)
 
     def _is(self, node: Node, space: Space | Var) -> bool:
@@ -122,7 +121,11 @@ class Sizes:
                 self.unifier.unify(given, wanted)
             except Mismatch:
                 raise Misfit(owner, port.name, port.space, wanted, given) from None
-        self.unifier.unify(self.of(node), signature.output)
+        try:
+            self.unifier.unify(self.of(node), signature.output)
+        except Mismatch:
+            made = self.unifier.resolve(signature.output)
+            raise Mismatch(f"{owner} gives {made}, is used as {self.of(node)}") from None
         return True
 
     def _operation(self, node: Node) -> bool:
@@ -235,3 +238,9 @@ class Sizes:
                 raise Mismatch(fact) from None
         total = sum(space.dims[0] for space in known if isinstance(space.dims[0], int))
         return self._is(node, attrs.evolve(known[0], dims=(total, *known[0].dims[1:]), range=None))
+
+
+def _name(part: Part) -> str:
+    """A loss as recipes write it, from the name of its function or class: ``bernoulli-nll``."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(part).__name__.strip("_"))
+    return words.replace("_", "-").lower()

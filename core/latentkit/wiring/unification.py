@@ -24,8 +24,8 @@ class Unifier:
         if not isinstance(found, Space):
             assert isinstance(found, Var)
             return found
-        if not found.fields and not any(isinstance(item, Var) for item in (found.range, *found.dims)):
-            return found
+        if not found.fields and not isinstance(found.range, Var) and Var not in map(type, found.dims):
+            return found  # most are, and most of the time goes into this question
         dims = tuple(self._dim(dim) for dim in found.dims)
         fields = tuple((name, self.resolve(inner)) for name, inner in found.fields)
         return Space(found.kind, dims, self._range(found.range), fields, found.batched)
