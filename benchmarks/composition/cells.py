@@ -13,6 +13,8 @@ _SCORES = {
     "code": ("D(h)", "D(h_fake)", "D(h_mix)"),
 }
 """Of real, made and mixed samples, by what a discriminator looks at."""
+FLOW = ("x_fake", "q", "q_fake", "h", "h_fake", "x_rec", "real", "fake", "x_mix", "h_mix", "mixed")
+"""The values of a cell, each after those that it is made of."""
 
 
 def tables(cell: Cell, side: int) -> Table:

@@ -15,7 +15,7 @@ from collections import abc
 import attrs
 import torch
 from composition.axes import AXES, Axes, Cell, Choice
-from composition.cells import tables
+from composition.cells import FLOW, tables
 
 from latentkit._building import wired
 from latentkit.errors import LatentkitError, Problem, RecipeError
@@ -158,8 +158,9 @@ def _reason(ask: abc.Callable[[Cell], object], cell: Cell) -> str:
 
 
 def _fact(problems: abc.Sequence[Problem]) -> str:
-    """What is wrong first, in the flow before the roles of inference that follow from it; without sizes."""
-    first = min(problems, key=lambda problem: "[inference]" in problem.where)
+    """What is wrong first in the flow, from which the rest may follow, or first of all; without sizes."""
+    places = [f"[flow] {name} " for name in FLOW]
+    first = min(problems, key=lambda problem: [place not in f"{problem.where} " for place in places])
     return _DIMS.sub("", first.fact)
 
 

@@ -19,6 +19,10 @@ Diff = Annotated[
     bool, typer.Option("--diff", help="Only what differs from the recipe that this one extends, or what --set changes.")
 ]
 Against = Annotated[str | None, typer.Option("--against", metavar="RECIPE", help="Only what differs from this recipe.")]
+Recipes = Annotated[list[str], typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a .toml file.")]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="A table of what matches which distribution; takes several recipes.")
+]
 
 
 Thorough = Annotated[
@@ -78,15 +82,18 @@ def _result(report: Report) -> dict[str, object]:
 
 
 def explain(
-    recipe: RecipeName,
+    recipes: Recipes,
     assignments: Assignments = None,
     mermaid: Mermaid = False,
     diff: Diff = False,
     against: Against = None,
+    compare: Compare = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a recipe does.
 
     Its objectives as equations, who trains what in which phase, the shapes along every edge, parameter counts.
+    With --compare, of one or several recipes, by what each matches the distributions of data and of codes.
 
     \b
     Example:
@@ -94,7 +101,16 @@ def explain(
       latentkit explain alae-pearson --diff
       latentkit explain ogan --against alae-mlp
       latentkit explain ogan --mermaid > ogan.mmd
+      latentkit explain --compare vae aae alae-mlp mine.toml
     """
+    if compare:
+        _compare(recipes, overrides(assignments), as_json, alone=not (mermaid or diff or against is not None))
+        return
+    if len(recipes) > 1:
+        raise LatentkitError(f"one recipe is explained at a time, found {len(recipes)}; --compare takes several")
+    if as_json:
+        raise LatentkitError("--json is for --compare; a page on one recipe is text")
+    (recipe,) = recipes
     if diff and against is not None:
         raise LatentkitError("--diff is against what the recipe extends, --against NAME against another; give one")
     if mermaid and (diff or against is not None):
@@ -105,3 +121,16 @@ def explain(
 
         text = told(recipe, overlay, against="parent" if diff else against, mermaid=mermaid)
     typer.echo(text, nl=False)
+
+
+def _compare(recipes: list[str], overlay: dict[str, object], as_json: bool, alone: bool) -> None:
+    if not alone:
+        raise LatentkitError("--compare has a table of its own; leave out --diff, --against and --mermaid")
+    with brisk():
+        from latentkit import compare
+
+        found = compare(recipes, overlay)
+    if as_json:
+        emit(found.tables())
+    else:
+        typer.echo(str(found), nl=False)

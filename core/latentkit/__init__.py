@@ -71,11 +71,11 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "CodePrior", "Comparison", "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder", "Function",
-    "Generator", "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model",
+    "CodePrior", "Comparison", "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder",
+    "Function", "Generator", "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model",
     "NotFiniteError", "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError",
-    "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compare", "compose", "convert", "evaluate", "explain",
-    "fit_prior", "hookimpl", "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
+    "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compare", "compose", "convert", "evaluate",
+    "explain", "fit_prior", "hookimpl", "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
 ]  # fmt: skip
 
 

@@ -104,6 +104,10 @@ def loss(
         if unknown:
             raise TypeError(f"{function.__qualname__}: 'pushes' names '{unknown[0]}', which is no port of {ports!r}")
         cls: Any = made.part_type
+        targets = {field.name for field in attrs.fields(cls)}
+        unknown = sorted(set((pushes or {}).values()) - {"up", "down"} - targets)
+        if unknown:
+            raise TypeError(f"{function.__qualname__}: 'pushes' says '{unknown[0]}'; expected up, down or an option")
         cls.likelihood, cls.role, cls.pushes = likelihood, role or ("distance" if likelihood else None), pushes or {}
         cls.unit = property(unit) if callable(unit) else unit
         cls.reduction = property(reduction) if callable(reduction) else reduction

@@ -80,6 +80,11 @@ def test_a_gradient_that_is_not_finite_is_found_by_the_probe() -> None:
     assert any("[phase.generate]: a gradient is not finite on the probe batch" in text for text in found)
 
 
+def test_a_division_by_black_pixels_is_found_by_the_probe() -> None:
+    (found,) = problems("alae-mlp", {**SMALL_ALAE, "phase.generate.loss.more": "mean(square(x_fake) / x)"})
+    assert "[phase.generate] loss.more: is not finite on the probe batch" in found
+
+
 def test_a_zero_gradient_is_reported_as_not_seen() -> None:
     report = lk.check("ogan", {**SMALL, "phase.generate.loss": {"critic": {"weight": 0}, "latent": {"weight": 0}}})
     assert report.ok

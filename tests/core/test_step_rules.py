@@ -218,7 +218,7 @@ def test_a_state_that_nothing_reads_has_the_size_of_its_next_value(start: Start)
 
 
 def test_mean_and_sum_of_a_value_without_a_batch_are_over_all_of_it(start: Start) -> None:
-    followed = {"next": "batch_mean(z) + 0 * s"}
+    followed = {"next": "lerp(s, batch_mean(z), 1.0)"}
     training = start("gan", {"state.s": followed, "state.m": {"next": "mean(s)"}, "state.a": {"next": "sum(s)"}})
     for _ in range(2):
         before = training.states["s"].clone()

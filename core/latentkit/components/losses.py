@@ -36,7 +36,7 @@ def l2(of: Tensor, to: Tensor) -> Tensor:
     return reduce((of - to).square(), "b ... -> b", "mean")
 
 
-@loss("of: T, to: T -> score", role="distance", unit="squared", reduction="sum")
+@loss("of: T, to: T -> score", role="distance", unit="squared", reduction="sum", likelihood="squared-error")
 def sse(of: Tensor, to: Tensor) -> Tensor:
     """Squared error, summed over features (with weight 0.5 a unit Gaussian's negative log-likelihood).
 

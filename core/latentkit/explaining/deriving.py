@@ -11,7 +11,7 @@ from collections import abc
 from latentkit.engine.plan import reached_by
 from latentkit.explaining.games import Game, Values, games, scorer
 from latentkit.explaining.layout import listed
-from latentkit.explaining.origins import CODE, DATA, PRIOR, Image, Origin, Origins
+from latentkit.explaining.origins import CODE, DATA, PRIOR, Matched, Origin, Origins, matched
 from latentkit.explaining.pairs import Pair, Pairs
 from latentkit.explaining.pushes import Push, Pushes
 from latentkit.explaining.rendering import Renderer
@@ -21,17 +21,18 @@ from latentkit.interfaces import Loss
 from latentkit.wiring.graph import Node, ancestors, differentiable_ancestors
 from latentkit.wiring.wiring import Wiring, parts_called
 
-_MADE: tuple[Image, ...] = ("generated", "reconstructed", "translated")
 _MECHANISMS: dict[str, Mechanism] = {"divergence": "divergence", "discrepancy": "moments"}
 _SPACES: tuple[Place, ...] = ("data", "latent", "adversarial")
 
 
 def taxon(wiring: Wiring) -> Taxon:
     """The place of a system."""
-    return _Derivation(wiring).taxon()
+    return Derivation(wiring).taxon()
 
 
-class _Derivation:
+class Derivation:
+    """What is known of a wiring's values and terms beyond their shapes."""
+
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
         self.terms = terms_in_force(wiring)
@@ -40,12 +41,14 @@ class _Derivation:
         self.plain = Sketch(self.sketch.spaces, kept)
         self.trained = {part for phase in wiring.phases for part in phase.spec.train}
         self.origins = Origins(self.plain.spaces, self.trained)
+        self.pairs = Pairs(self.plain.of, self.origins)
         self.pushes = self._pushes()
         self.games = games(wiring.phases, self.pushes, self._origin)
         self.renderer = Renderer(wiring)
 
     def taxon(self) -> Taxon:
-        found: dict[Place, list[Reason]] = {"data": [], "latent": []}
+        """The system's place."""
+        found: dict[Matched, list[Reason]] = {"data": [], "latent": []}
         targets: list[Node] = []
         for places, reason, nodes in [*self._played(), *self._declared()]:
             for place in places:
@@ -95,7 +98,7 @@ class _Derivation:
     def _originals(self, node: Node) -> list[Node]:
         return [first for second in self.plain.written[node] for first in self.sketch.written[second]]
 
-    def _played(self) -> abc.Iterator[tuple[set[Place], Reason, list[Node]]]:
+    def _played(self) -> abc.Iterator[tuple[set[Matched], Reason, list[Node]]]:
         for game in self.games:
             places = self._told_apart(game)
             prior = [node for values in (*game.first, *game.second) for node in map(self.plain.of, values)]
@@ -113,13 +116,13 @@ class _Derivation:
         texts = list(map(self._text, bare))
         return f"({', '.join(texts)})" if len(texts) > 1 else texts[0]
 
-    def _told_apart(self, game: Game) -> set[Place]:
+    def _told_apart(self, game: Game) -> set[Matched]:
         sides = [
             {origin for values in side for value in values if (origin := self._origin(value))}
             for side in (game.first, game.second)
         ]
         moved = {origin for value in game.moved if (origin := self._origin(value))}
-        found = _matched(*sides) | _matched(*reversed(sides))
+        found = matched(*sides) | matched(*reversed(sides))
         # Where the player makes no code and no prior, only the data's distribution is moved.
         return found - ({"latent"} if not moved & {CODE, PRIOR} else {"data"} if moved <= {CODE, PRIOR} else set())
 
@@ -129,23 +132,27 @@ class _Derivation:
             pairs = all(self._is_pair(values) for values in (*game.first, *game.second))
             if pairs and {"data", "latent"} <= self._told_apart(game):
                 pair = self._tuple(game.first[0])
-                yield Trip(space="adversarial", how=f"{listed(game.judges)} judge{'s' * (len(game.judges) == 1)} pairs, {pair}", terms=game.terms)
+                yield Trip(
+                    space="adversarial",
+                    how=f"{listed(game.judges)} judge{'s' * (len(game.judges) == 1)} pairs, {pair}",
+                    terms=game.terms,
+                )
 
     def _is_pair(self, values: Values) -> bool:
         kinds = {self.origins.is_image(self.plain.of(value)) for value in values}
         return kinds == {True, False}
 
-    def _declared(self) -> abc.Iterator[tuple[set[Place], Reason, list[Node]]]:
+    def _declared(self) -> abc.Iterator[tuple[set[Matched], Reason, list[Node]]]:
         """Terms whose loss compares distributions."""
         scores = {game.score for game in self.games}
-        found: dict[tuple[Mechanism, Node], tuple[set[Place], list[Node], list[Key]]] = {}
+        found: dict[tuple[Mechanism, Node], tuple[set[Matched], list[Node], list[Key]]] = {}
         for push in self.pushes:
             part = part_of(self.wiring, push.score)
             if not isinstance(part, Loss) or part.role not in _MECHANISMS or push.to == "up":
                 continue
             read = [self.plain.of(arg) for arg in push.score.args]
             origins = {origin for node in read if (origin := self.origins.of(node))}
-            places = _matched(origins, origins) or ({"latent"} if origins == {CODE} else set[Place]())
+            places = matched(origins, origins) or ({"latent"} if origins == {CODE} else set[Matched]())
             if places:
                 mechanism: Mechanism = "adversarial" if scorer(push.score) in scores else _MECHANISMS[part.role]
                 known = found.setdefault((mechanism, self.plain.of(push.score)), (places, self._priors(read), []))
@@ -185,10 +192,9 @@ class _Derivation:
         return listed(dict.fromkeys(map(self._text, nodes)))
 
     def _trips(self) -> list[tuple[Trip, Pair]]:
-        reader = Pairs(self.plain.of, self.origins)
         found: dict[tuple[object, ...], tuple[Pair, list[Key]]] = {}
         for term in self.terms:
-            for pair in reader.of(self.sketch.of(term.node)):
+            for pair in self.pairs.of(self.sketch.of(term.node)):
                 key = pair.space, pair.features, pair.made, pair.of
                 found.setdefault(key, (pair, []))[1].append((term.phase, term.name))
         made = []
@@ -202,14 +208,3 @@ class _Derivation:
 
 def _where(keys: abc.Sequence[Key]) -> str:
     return listed(dict.fromkeys(".".join(key) for key in keys))
-
-
-def _matched(a: abc.Collection[Origin], b: abc.Collection[Origin]) -> set[Place]:
-    """The distributions that agree where what has origins ``a`` cannot be told from what has origins ``b``."""
-    found = set[Place]()
-    images = DATA in a and any(Origin("image", kind) in b for kind in _MADE)
-    if images or (CODE in a and any(Origin("code", kind) in b for kind in _MADE)):
-        found.add("data")
-    if CODE in a and PRIOR in b:
-        found.add("latent")
-    return found

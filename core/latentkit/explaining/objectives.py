@@ -7,6 +7,7 @@ from collections import abc
 from latentkit.engine.plan import Plan, groups, plan, reached_by
 from latentkit.explaining.layout import WIDTH, columns, listed, wrapped
 from latentkit.explaining.rendering import Renderer, number, quantity
+from latentkit.explaining.units import Units
 from latentkit.recipe.quantities import Constant, Quantity
 from latentkit.spaces import SCALAR
 from latentkit.wiring.graph import CUTS, ancestors, differentiable_ancestors
@@ -53,6 +54,7 @@ def equation(terms: abc.Sequence[tuple[str, str]], heads: abc.Sequence[str]) -> 
 def phases(wiring: Wiring) -> list[str]:
     """All phases of a step."""
     lines = _course(wiring)
+    units = Units(wiring)
     kept: list[str] = []
     for group in groups(wiring):
         renderer = Renderer(wiring, kept)
@@ -60,7 +62,7 @@ def phases(wiring: Wiring) -> list[str]:
         states = {name: node for phase in group for name, node in phase.states.items()}
         planned = plan(group, terms, states)
         for phase in group:
-            lines += ["", *_phase(wiring, phase, renderer, planned)]
+            lines += ["", *_phase(wiring, phase, renderer, planned, units)]
             kept += phase.spec.keep
         plain = _plain(planned, renderer)
         if len(group) > 1 and plain:
@@ -80,7 +82,7 @@ def _course(wiring: Wiring) -> list[str]:
     return wrapped(f"{text} 𝔼 is the mean over the batch.", "  ", "  ")
 
 
-def _phase(wiring: Wiring, phase: Phase, renderer: Renderer, planned: Plan) -> list[str]:
+def _phase(wiring: Wiring, phase: Phase, renderer: Renderer, planned: Plan, units: Units) -> list[str]:
     verb = "minimises" if len(phase.spec.train) == 1 else "minimise"
     lines = [f"  {phase.name}:  {', '.join(phase.spec.train)} {verb}"]
     lines += equation(objective(wiring, phase, renderer), [" " * 6] * len(phase.terms))
@@ -89,6 +91,7 @@ def _phase(wiring: Wiring, phase: Phase, renderer: Renderer, planned: Plan) -> l
         ("passes", _passes(phase, planned)),
         ("no graph", "" if wiring.recipe.together else _plain(planned, renderer)),
         ("cut", "; ".join(_cuts(phase, renderer))),
+        *units.rows(phase),
         ("update", _update(wiring, phase)),
         ("runs", _runs(phase)),
         ("keeps", f"{listed(phase.spec.keep)}, for the phases after it" if phase.spec.keep else ""),

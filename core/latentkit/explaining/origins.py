@@ -10,8 +10,10 @@ import attrs
 from latentkit.spaces import Space
 from latentkit.wiring.graph import Node, ancestors
 
+Matched = Literal["data", "latent"]
 Image = Literal["data", "learned", "generated", "reconstructed", "translated"]
 _ORDER: tuple[Image, ...] = ("learned", "data", "generated", "reconstructed", "translated")
+_MADE: tuple[Image, ...] = ("generated", "reconstructed", "translated")
 _ASIDE = frozenset({"score", "scalar", "index", "label", "weights"})
 """Conditions and noise, which do not say what a value is of."""
 
@@ -90,3 +92,14 @@ class Origins:
 
 def _latest(kinds: abc.Sequence[Image]) -> Image | None:
     return max(kinds, key=_ORDER.index, default=None)
+
+
+def matched(a: abc.Collection[Origin], b: abc.Collection[Origin]) -> set[Matched]:
+    """The distributions that agree where what has origins ``a`` cannot be told from what has origins ``b``."""
+    found = set[Matched]()
+    images = DATA in a and any(Origin("image", kind) in b for kind in _MADE)
+    if images or (CODE in a and any(Origin("code", kind) in b for kind in _MADE)):
+        found.add("data")
+    if CODE in a and PRIOR in b:
+        found.add("latent")
+    return found

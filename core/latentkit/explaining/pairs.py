@@ -117,4 +117,3 @@ class Pairs:
         if self.origins.is_image(start):
             return Pair("data", made, start, features)
         return Pair("latent", made, start, features) if any(self.origins.is_image(node) for node in way) else None
-

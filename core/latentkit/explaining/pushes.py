@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections import abc
 
 import attrs
 
+from latentkit.explaining.bounds import Bounds
 from latentkit.explaining.sketch import part_of
-from latentkit.interfaces import Loss, Part
-from latentkit.recipe.quantities import Constant, Quantity, Ramp, Stairs
-from latentkit.wiring.graph import Node, ancestors
+from latentkit.interfaces import Loss
+from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Wiring
 
-Interval = tuple[float, float]
 Direction = str | float
 """``up``, ``down``, or a number that the score is drawn to."""
-_ANY = (-math.inf, math.inf)
 _RISING = frozenset({"mean", "sum", "batch_mean", "softplus", "relu", "exp", "log", "sqrt", "sigmoid", "concat", "join",
                      "roll"})  # fmt: skip
 _FIRST = frozenset({"clip", "chunk", "flip", "take"})
 _LINEAR = frozenset({"mean", "batch_mean", "chunk", "flip", "roll", "take"})
-_BOUNDS: dict[str, Interval] = {
-    "softplus": (0.0, math.inf), "relu": (0.0, math.inf), "exp": (0.0, math.inf), "sqrt": (0.0, math.inf),
-    "square": (0.0, math.inf), "abs": (0.0, math.inf), "sigmoid": (0.0, 1.0), "sign": (-1.0, 1.0),
-}  # fmt: skip
 
 
 @attrs.frozen(eq=False)
@@ -50,8 +43,7 @@ class Pushes:
     """
 
     def __init__(self, wiring: Wiring) -> None:
-        self.wiring = wiring
-        self.bounds: dict[Node, Interval] = {}
+        self.wiring, self.interval = wiring, Bounds(wiring.recipe.scalars).of
 
     def of(self, node: Node, weight: Node, live: abc.Collection[Node]) -> list[tuple[Node, Direction]]:
         """The scores that minimising ``weight`` times ``node`` moves, each with its direction, as far as signs tell.
@@ -94,7 +86,7 @@ class Pushes:
                     *self._scaled(args[1], args[0], *((to, back) if node.op == "mul" else (back, to)))]  # fmt: skip
         if node.op == "lerp":
             low, high = self.interval(args[2])
-            return [(args[0], to), (args[1], to)] if 0 <= low and high <= 1 else []
+            return [(args[0], to), (args[1], to)] if low >= 0 and high <= 1 else []
         if node.op in ("square", "abs"):
             low, high = self.interval(args[0])
             if low >= 0 or high <= 0:
@@ -110,11 +102,12 @@ class Pushes:
         found: list[tuple[Node, Direction]] = []
         ports = [port.name for port in part.signatures()[""].inputs]
         for port, arg in zip(ports, node.args, strict=True):
-            told = part.pushes.get(port)
+            told = part.pushes.get(port, "")
+            target = getattr(part, told, None) if told else None
             if told in ("up", "down"):
                 found.append((arg, told if to == "down" else "down" if told == "up" else "up"))
-            elif told is not None and to == "down":
-                found.append((arg, float(getattr(part, told))))
+            elif isinstance(target, int | float) and to == "down":
+                found.append((arg, float(target)))
         return found
 
     def _centred(self, node: Node) -> list[tuple[Node, Direction]]:
@@ -157,58 +150,3 @@ class Pushes:
                     constant, factors = self._affine(arg)
                     return scale * constant, {leaf: scale * factor for leaf, factor in factors.items()}
         return 0.0, {node: 1.0}
-
-    def interval(self, node: Node) -> Interval:
-        """Bounds of a value, from its operations alone."""
-        for each in sorted(ancestors([node]) - self.bounds.keys()):
-            self.bounds[each] = self._interval(each)
-        return self.bounds[node]
-
-    def _interval(self, node: Node) -> Interval:
-        inner = [self.bounds[arg] for arg in node.args]
-        if node.op == "number" and isinstance(node.value, int | float):
-            return float(node.value), float(node.value)
-        if node.op == "source":
-            kind, name = node.source
-            return levels(name if kind == "timed" else self.wiring.recipe.scalars.get(name) if kind == "scalars" else None)
-        if node.op in ("detach", "mean", "batch_mean", "chunk", "flip", "roll", "take"):
-            return inner[0]
-        if node.op == "clip":
-            return inner[1][0], inner[2][1]
-        if node.op == "neg":
-            return -inner[0][1], -inner[0][0]
-        if node.op in ("add", "sub"):
-            low, high = inner[1] if node.op == "add" else (-inner[1][1], -inner[1][0])
-            return inner[0][0] + low, inner[0][1] + high
-        if node.op in ("mul", "div", "sum"):
-            return _product(inner, node.op)
-        return _BOUNDS.get(node.op, _ANY)
-
-
-def _product(inner: abc.Sequence[Interval], op: str) -> Interval:
-    if op == "mul" and all(math.isfinite(bound) for pair in inner for bound in pair):
-        ends = [a * b for a in inner[0] for b in inner[1]]
-        return min(ends), max(ends)
-    signs = {-1 if high <= 0 else 1 if low >= 0 else 0 for low, high in inner}
-    if op == "div" and len(inner) == 2 and inner[1][0] == inner[1][1] != 0:
-        ends = sorted(bound / inner[1][0] for bound in inner[0])
-        return ends[0], ends[1]
-    if 0 in signs:
-        return _ANY
-    same = len(signs) == 1 and (len(inner) == 2 or signs == {1})
-    return (0.0, math.inf) if same else (-math.inf, 0.0)
-
-
-def levels(quantity: Quantity | None) -> Interval:
-    """The least and the largest number that a quantity takes."""
-    if isinstance(quantity, Constant):
-        return float(quantity.value), float(quantity.value)
-    if isinstance(quantity, Ramp):
-        return min(quantity.start_value, quantity.end_value), max(quantity.start_value, quantity.end_value)
-    if isinstance(quantity, Stairs):
-        numbers = [level for _, level in quantity.steps]
-        return min(numbers), max(numbers)
-    return _ANY
-
-
-__all__ = ["Direction", "Part", "Push", "Pushes", "levels", "opposed"]

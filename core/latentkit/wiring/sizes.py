@@ -51,7 +51,10 @@ class Sizes:
 
         Where the nodes are not the ``whole`` recipe, nothing is guessed.
         """
-        waiting = sorted(nodes)
+        waiting = sorted(nodes, key=lambda node: (node.op != "source", node))
+        while waiting and waiting[0].op == "source":  # first what is stated, so that what disagrees is what uses it
+            node = waiting.pop(0)
+            self._attempt(node, functools.partial(self._rule, node))
         for a, b in equal:
             self._attempt(a, functools.partial(self._equal, a, b))
         while waiting:

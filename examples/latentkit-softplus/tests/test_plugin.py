@@ -1,19 +1,26 @@
-"""The loss has the values of its formula, the critic is what it says, and the recipe is sound and trains."""
+"""The loss has the values of its formula, the critic is what it says, the recipe trains, and all of it conforms."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import latentkit as lk
 import pytest
 import torch
+from latentkit.testing import checks_of
 from torch import Tensor
 
 from latentkit_softplus.parts import SmoothDiscriminator, scaled_softplus
 
 RECIPE = "softplus-gan"
 SMALL = {"data.count": 32, "data.resolution": 8, "parts.D.hidden": 16, "train.batch": 8}
+
+
+@pytest.mark.parametrize("run", [pytest.param(check.run, id=check.name) for check in checks_of("softplus")])
+def test_the_plugin_conforms(run: Callable[[], None]) -> None:
+    run()
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
