@@ -6,6 +6,7 @@ import tomllib
 from collections import abc
 
 import pytest
+import torch
 
 from latentkit.registry.catalogue import shipped_catalogue
 from latentkit.testing import checks_of
@@ -13,6 +14,15 @@ from latentkit.testing import checks_of
 PLUGINS = tuple(tomllib.loads(shipped_catalogue().read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("run", [pytest.param(check.run, id=check.name) for check in checks_of(*PLUGINS)])
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> abc.Iterator[None]:
+    """More cost time where everything is small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("run", [pytest.param(run, id=name) for name, run in checks_of(*PLUGINS)])
 def test_what_ships_conforms(run: abc.Callable[[], None]) -> None:
     run()

@@ -79,7 +79,8 @@ def _grown(pair: Pair, todo: abc.Container[Pair], allowed: Allowed, draw: random
         if not fits:
             return None
         draw.shuffle(fits)
-        chosen[axis] = max(fits, key=lambda choice: sum(item in todo for item in _with(axis, choice, chosen)))  # noqa: B023 - used at once
+        firsts = {choice: sum(item in todo for item in _with(axis, choice, chosen)) for choice in fits}
+        chosen[axis] = max(fits, key=firsts.__getitem__)
     return Cell(*(chosen[axis] for axis in range(len(AXES))))
 
 

@@ -6,10 +6,10 @@ import warnings
 
 import attrs
 import torch
+
 from composition.axes import Cell
 from composition.cells import STEPS
 from composition.verdicts import Judge, Refused
-
 from latentkit.engine.batches import open_samples
 from latentkit.engine.training import Training
 from latentkit.errors import LatentkitError

@@ -14,9 +14,9 @@ from collections import abc
 
 import attrs
 import torch
-from composition.axes import AXES, Axes, Cell, Choice
-from composition.cells import FLOW, tables
 
+from composition.axes import AXES, BASE, Axes, Cell, Choice
+from composition.cells import FLOW, tables
 from latentkit._building import wired
 from latentkit.errors import LatentkitError, Problem, RecipeError
 from latentkit.interfaces import Part
@@ -26,8 +26,6 @@ from latentkit.wiring.wiring import Wiring
 
 SIDES = (8, 16, 32)
 """Sides of images, of which a cell gets the first that its parts take."""
-BASE = 5
-"""So many axes decide on the flow; those after them decide on the losses."""
 Group = tuple[Choice, ...]
 """Choices that are alike."""
 _DIMS = re.compile(r"(?<=\w)\[[\w,]+\]")
@@ -51,7 +49,11 @@ class Count:
     @property
     def cells(self) -> int:
         """How many they are."""
-        return math.prod(map(len, self.groups))
+        return self.cells_with(())
+
+    def cells_with(self, fixed: abc.Container[int]) -> int:
+        """How many of them have one choice that is given, on each of these axes."""
+        return math.prod(len(group) for axis, group in enumerate(self.groups) if axis not in fixed)
 
 
 class Judge:

@@ -6,7 +6,7 @@ parameter is a fixed option::
     @loss("of: T, to: T -> score")
     def huber(of: Tensor, to: Tensor, delta: float = 1.0) -> Tensor:
         \"\"\"Huber loss, averaged over features (Huber 1964).\"\"\"
-        return F.huber_loss(of, to, reduction="none", delta=delta).flatten(1).mean(1)
+        return reduce(F.huber_loss(of, to, reduction="none", delta=delta), "b ... -> b", "mean")
 
 A loss that returns ``score`` is one number per sample, one that returns ``scalar`` is one number for the batch.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import abc
+from pathlib import Path
 from typing import Any
 
 Command = abc.Callable[..., Any]
@@ -64,3 +65,24 @@ def test_options_of_explain_that_exclude_each_other_are_refused(latentkit: Comma
     drawn = latentkit("explain", "alae-pearson", "--mermaid", "--diff")
     assert drawn.code == 2
     assert "--mermaid draws one recipe" in drawn.err
+
+
+def test_explain_compares_several_recipes_in_one_table(latentkit: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "alae-mlp"\n')
+    done = latentkit("explain", "--compare", "vae", str(tmp_path / "mine.toml"))
+    assert done.code == 0
+    head, _, first, second, *_ = done.out.splitlines()
+    assert head.split("  ")[1] == "recipe"
+    assert first.split() == ["vae", "similarity", "imposed", "/", "divergence", "data"]
+    assert second.split() == ["mine", "adversarial", "learned", "/", "reciprocity", "latent"]
+    tables = latentkit("explain", "vae", "beta-vae", "--compare", "--json", "--set", "phase.elbo.loss.kl.weight=0").json
+    assert tables[0]["latent_distribution"] == "imposed / none"
+
+
+def test_several_recipes_and_json_are_for_compare(latentkit: Command) -> None:
+    several = latentkit("explain", "vae", "gan")
+    assert (several.code, several.out) == (2, "")
+    assert several.err == "error: one recipe is explained at a time, found 2; --compare takes several\n"
+    assert "--json is for --compare" in latentkit("explain", "vae", "--json").err
+    assert "leave out --diff, --against and --mermaid" in latentkit("explain", "vae", "--compare", "--mermaid").err
+    assert "did you mean 'vae'" in latentkit("explain", "--compare", "gan", "vaee").err

@@ -108,6 +108,12 @@ class PowersOfTwo(Encoder):
         return nn.Sequential(nn.Flatten(), nn.Linear(self.channels * self.height**2, self.dim * levels // levels))
 
 
+@fault("builds")
+@mapping(ports="z: latent[dim], w: latent[dim]")
+class NoArrow(Line):
+    """Ports that cannot be read."""
+
+
 @fault("agrees with its ports")
 @mapping()
 class Wide(Line):
@@ -210,6 +216,13 @@ class Elsewhere(Line):
 @stateless("discriminator", "z: latent[n] -> score")
 def logarithm(z: Tensor) -> Tensor:
     return z.sum(1).log()
+
+
+@fault("finite values")
+@mapping()
+class Logarithms(Line):
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z).log()
 
 
 @fault("finite values")
@@ -811,6 +824,7 @@ class Plugin:
             "needs-help": Example(options={"path": str(folder / "file")}),
             "only-one-size": Example(options={"channels": 2, "height": 5, "width": 7}),
             "towards": Example(inputs={"average": lambda batch: torch.ones(17)}),
+            "of-files": Example(options={"data.path": str(folder / "file")}),
         }
 
 

@@ -21,7 +21,7 @@ from latentkit.testing.workplace import global_draws
 HERE = Path(__file__).parent
 AUTOENCODER = """
 title = "An autoencoder"
-data = {{ use = "sprites", resolution = 16 }}
+data = {{ use = "{source}", resolution = 16 }}
 
 [parts]
 E = {{ use = "mlp.encoder", dim = 4 }}
@@ -51,8 +51,9 @@ RECIPES = {
     "mute": ('D = { use = "faulty.unspeakable" }', "D(w)", "", ""),
     "undefined": ('D = { use = "faulty.undefined" }', "w", "", 'features = "D(w)"'),
     "wears-out": ('D = { use = "faulty.wears-out" }', "D(w)", "", ""),
+    "of-files": ("", "w", "", ""),
 }
-"""By name: a part, the code that G is given, a term, a role."""
+"""By name: a part, the code that G is given, a term, a role. The last needs the path of its example."""
 FINDERS = {
     "unbound": "check", "leaks": "phases train their own parts", "jitters": "continues exactly", "mute": "explains",
     "undefined": "roles run", "wears-out": "trains",
@@ -89,7 +90,9 @@ def faults() -> ModuleType:
 def registry(faults: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     folder = tmp_path_factory.mktemp("recipes")
     for name, (part, code, more, role) in RECIPES.items():
-        (folder / f"{name}.toml").write_text(AUTOENCODER.format(part=part, code=code, more=more, role=role))
+        source = "faulty.needs-help" if name == "of-files" else "sprites"
+        text = AUTOENCODER.format(part=part, code=code, more=more, role=role, source=source)
+        (folder / f"{name}.toml").write_text(text)
     registry = Registry(read_catalogue(shipped_catalogue()), ())
     registry.add("faulty", faults.Plugin({name: folder / f"{name}.toml" for name in RECIPES}), "tests", "0")
     assert not registry.plugins["faulty"].fault
@@ -121,7 +124,8 @@ def test_there_is_a_fault_for_every_property_of_components(faults: ModuleType, c
 
 def test_each_fault_of_a_recipe_is_found_by_its_property_and_by_no_other(checks: dict[str, list[Check]]) -> None:
     found = {name: set(outcomes(checks[f"recipe:{name}"])[0]) for name in RECIPES}
-    assert found == {"sound": set(), **{name: {finder} for name, finder in FINDERS.items()}}
+    assert found == {"sound": set(), "of-files": set(), **{name: {finder} for name, finder in FINDERS.items()}}
+    assert outcomes(checks["recipe:of-files"]) == ({}, {})
 
 
 def test_a_run_without_a_card_is_found(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +159,8 @@ def test_what_follows_from_a_fault_is_skipped_and_says_where_to_look(checks: dic
     _, skipped = outcomes(checks["faulty.unbuildable"])
     assert set(skipped.values()) == {"it could not be built: see [builds]"}
     _, skipped = outcomes(checks["faulty.logarithm"])
-    assert skipped == {"finite gradients": "its values are not finite: see [finite values]"}
+    assert set(skipped) == {"finite gradients", "every choice works", "refuses values out of range"}
+    assert set(skipped.values()) == {"its values are not finite: see [finite values]"}
     _, skipped = outcomes(checks["recipe:wears-out"])
     assert skipped["continues exactly"] == "training it raises RuntimeError: worn out: see [trains]"
 

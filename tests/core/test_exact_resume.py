@@ -110,7 +110,7 @@ def from_folder(recipe: str, pictures: Path, workers: int, cache: Path) -> dict[
     return found
 
 
-@pytest.mark.parametrize(("number", "recipe"), enumerate(sorted(lk.recipes())), ids=sorted(lk.recipes()))
+@pytest.mark.parametrize(("number", "recipe"), list(enumerate(sorted(lk.recipes()))), ids=sorted(lk.recipes()))
 def test_a_run_that_is_killed_at_a_random_moment_continues_exactly(
     number: int, recipe: str, killer: Killer, pictures: Path, narrow: Narrow, tmp_path: Path
 ) -> None:

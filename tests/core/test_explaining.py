@@ -7,15 +7,19 @@ from collections import abc
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from latentkit._building import wired
 from latentkit.api import compose
+from latentkit.components.posteriors import Posterior
 from latentkit.errors import LatentkitError, RecipeError
 from latentkit.explaining import explain
 from latentkit.explaining.differences import flat, written
 from latentkit.explaining.layout import WIDTH, columns, listed
 from latentkit.explaining.objectives import equation
 from latentkit.explaining.rendering import Renderer, quantity
+from latentkit.explaining.units import ends
 from latentkit.recipe.quantities import read_quantity
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.wiring.graph import Graph
@@ -102,6 +106,161 @@ def test_one_number_per_batch_is_not_averaged_and_a_formula_is_in_brackets(toy: 
     assert "+ 0.0001 · core.orthogonal(G)" in toy("biggan")
     assert "+ (gamma / 2) · 𝔼[ square(1 - sigmoid(real)) * g_real" in toy("roth")
     assert "+ 0.25 · (relu(8 - kl_rec) + relu(8 - kl_fake))" in toy("introvae")
+
+
+def units(page: str, phase: str) -> list[str]:
+    """What is said of units and weights in a phase, a line each."""
+    lines = block(page, phase)
+    start = next((number for number, line in enumerate(lines) if line.startswith("units ")), len(lines))
+    end = next((number for number, line in enumerate(lines) if re.match(r"(update|runs) ", line)), len(lines))
+    found: list[str] = []
+    for line in lines[start:end]:
+        text = re.sub(r"^(units|balance) +", "", line)
+        found += [text] if text != line or re.match(r"\w+: ", line) else [f"{found.pop()} {line}"]
+    return found
+
+
+def test_likelihoods_and_divergences_say_their_units_and_over_what_they_are_summed() -> None:
+    assert units(explain("vae"), "elbo:") == [
+        "likelihood: nats per image, summed over 1,024 pixels, mean over the batch",
+        "kl: nats per image, summed over 16 coordinates, mean over the batch",
+        "kl weighs as much as likelihood, both in nats per image",
+    ]
+    age = explain("age")
+    assert units(age, "encode:") == [
+        "kl_real: nats per coordinate, mean over 32 coordinates, one number for the batch",
+        "kl_fake: nats per coordinate, mean over 32 coordinates, one number for the batch",
+        "data: absolute error per pixel, mean over 1,024 pixels and the batch",
+    ]
+    summed = explain("age", {"phase.encode.loss.kl_real.mean": False})
+    assert "kl_real: nats per image, summed over 32 coordinates, one number for the batch" in summed
+    assert units(explain("alae-mlp"), "reciprocate:") == [
+        "latent: squared error per coordinate, mean over 50 coordinates and the batch"
+    ]
+    assert units(explain("gan"), "discriminate:") == []
+    assert "data: squared error per image, summed over 3,072 pixels and channels" in explain(
+        "ae", {"data.channels": 3}
+    ).replace("\n            ", " ")
+
+
+def test_units_of_expressions_are_those_of_what_they_are_made_of(toy: abc.Callable[..., str]) -> None:
+    introvae = explain("introvae")
+    assert "margin: nats per image, summed over 16 coordinates, mean over the batch" in introvae
+    assert units(introvae, "decode:")[1] == "kl: nats per image, summed over 16 coordinates, mean over the batch"
+    veegan = units(explain("veegan"), "generate:")
+    assert veegan == ["latent: squared error per sample, summed over 32 coordinates, mean over the batch"]
+    assert units(toy("cyclegan"), "generate:")[0].startswith("cycle_a:")  # a score less 1 is no error
+    both = "0.5 * sum(square(x - x_rec)) + beta * K(q) - 3"
+    page = explain("introvae", {"phase.encode.loss.both": both, "scalars.beta": 2.0})
+    joint = [line for line in units(page, "encode:") if line.startswith("both:")]
+    assert joint == [
+        "both: squared error per image, summed over 1,024 pixels, mean over the batch; nats per image, summed over 16 "
+        "coordinates, mean over the batch",
+        "both: weight 0.5 on a squared error summed over 1,024 pixels = a Gaussian of variance 1",
+        "both: weight 0.5 on a squared error summed over 1,024 pixels, beside weight 2 on the divergence = a Gaussian "
+        "of variance 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "kl", "told"),
+    [
+        ({"use": "sse", "weight": 0.5}, {},
+         "weight 0.5 on a squared error summed over 1,024 pixels = a Gaussian of variance 1"),
+        ({"use": "sse"}, {"weight": 4},
+         "weight 1 on a squared error summed over 1,024 pixels, beside weight 4 on kl = a Gaussian of variance 2"),
+        ({"use": "l2"}, {}, "weight 1 on a squared error averaged over 1,024 pixels = a Gaussian of variance 512"),
+        ({"use": "l1", "weight": 256}, {},
+         "weight 256 on an absolute error averaged over 1,024 pixels = a Laplace distribution of scale 4"),
+        ({"use": "sse", "weight": {"from": 0.5, "to": 2.0, "over": 10}}, {},
+         "weight 0.5 → 2 on a squared error summed over 1,024 pixels = a Gaussian of variance 1 → 0.25"),
+        ({"use": "l2", "weight": "batch_mean(mean(x_rec))"}, {}, None),
+    ],
+)  # fmt: skip
+def test_an_error_beside_a_divergence_is_a_likelihood_of_known_width(
+    likelihood: dict[str, object], kl: dict[str, object], told: str | None
+) -> None:
+    terms = {"likelihood": {"of": "x_rec", "to": "x", **likelihood}, "kl": kl}
+    page = explain("vae", {"phase": {"elbo": {"loss": terms}}})
+    assert units(page, "elbo:")[2:] == ([f"likelihood: {told}"] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ({"kl": 4}, "kl weighs 4 times as much as likelihood"),
+        ({"likelihood": 2, "kl": 0.5}, "kl weighs 0.25 times as much as likelihood"),
+        ({"kl": {"from": 0, "to": 1, "over": 9}}, "kl weighs 0 → 1 times as much as likelihood"),
+        ({"kl": {"steps": [[0, 1], [5, 3], [9, 2]]}}, "kl weighs 1 → 2 times as much as likelihood"),
+    ],
+)
+def test_a_likelihood_and_a_divergence_are_weighed_in_nats(weights: dict[str, object], told: str) -> None:
+    page = explain("vae", {f"phase.elbo.loss.{name}.weight": weight for name, weight in weights.items()})
+    assert units(page, "elbo:")[2:] == [f"{told}, both in nats per image"]
+
+
+def test_only_posteriors_of_data_are_weighed_beside_reconstructions_of_data() -> None:
+    assert len(units(explain("age"), "encode:")) == 3  # of a batch of codes
+    assert len(units(explain("introvae"), "decode:")) == 2  # posteriors of what was made
+    (balance,) = units(explain("vae-gan"), "encode:")[2:]
+    assert balance.endswith("squared error summed over 128 coordinates = a Gaussian of variance 1")
+    assert ends(read_quantity("gamma / 2")) is None
+
+
+def test_discrepancies_have_no_unit_or_that_of_codes() -> None:
+    mmd = explain("vae", {"phase.elbo.loss.kl": {"use": "mmd", "of": "z", "to": "prior"}})
+    assert units(mmd, "elbo:")[1:] == ["kl: no unit, one number for the batch"]
+    sliced = {"use": "sliced-wasserstein", "of": "z", "to": "prior", "projections": "directions"}
+    drawn = {"phase.elbo.loss.kl": sliced, "draw.directions.use": "sphere"}
+    assert units(explain("vae", drawn), "elbo:")[1:] == ["kl: squared distance, one number for the batch"]
+    assert units(explain("vae", {**drawn, "phase.elbo.loss.kl.p": 1}), "elbo:")[1].startswith("kl: distance,")
+
+
+def measured(name: str, options: dict[str, object], scale: float = 1.0, copies: int = 1) -> float:
+    """A loss of values of a unit so much smaller, with so many copies of each feature."""
+    part = default_registry().load(name)(**options)
+    generator = torch.Generator().manual_seed(3)
+
+    def drawn(port: str) -> object:
+        value = scale * torch.rand(5, 4, generator=generator, dtype=torch.float64).repeat(1, copies)
+        kind = str(part.signatures()[""].inputs[names.index(port)].space)
+        if "posterior" in kind:
+            return Posterior(value, torch.rand(5, 4, generator=generator, dtype=torch.float64).repeat(1, copies))
+        if "image" in kind:
+            return value[:, :, None, None]
+        return {"capacity": 0.0, "nats": 0.1}.get(port, value)
+
+    names = [port.name for port in part.signatures()[""].inputs]
+    inputs = [drawn(port) for port in names if port not in ("std", "weight_logits")]
+    result: Tensor = part.build()(*inputs)
+    return float(result.mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("l1", {}), ("l2", {}), ("sse", {}), ("bernoulli-nll", {}), ("gaussian-nll", {}), ("kl", {}), ("kl-two", {}),
+        ("kl-free-bits", {}), ("kl-capacity", {}), ("vamp.kl", {}), ("age.kl-moments", {}),
+        ("age.kl-moments", {"mean": False}),
+    ],
+)  # fmt: skip
+def test_declared_units_and_reductions_are_true(name: str, options: dict[str, object]) -> None:
+    part = default_registry().load(name)(**options)
+    once, twice = measured(name, options), measured(name, options, copies=2)
+    if name != "vamp.kl":  # whose mixture weighs its components by all coordinates together
+        assert twice == pytest.approx(once * {"sum": 2, "mean": 1}[part.reduction])
+    power = {"absolute": 1, "squared": 2}.get(part.unit)
+    if power is not None:
+        assert measured(name, options, scale=3.0) == pytest.approx(once * 3.0**power)
+    assert part.unit == "nats" or power
+
+
+def test_every_loss_that_compares_declares_what_and_how(registry: Registry) -> None:
+    for entry in default_registry().of_kind("loss"):
+        part = default_registry().load(entry.name)
+        if entry.name.startswith(("core.", "vamp.", "age.", "ogan.")) and entry.name != "core.drift":
+            assert part.role or part.pushes, entry.name
+            assert part.role != "divergence" or part.unit == "nats"
 
 
 def test_every_value_stands_with_its_space() -> None:

@@ -65,6 +65,16 @@ def test_a_part_without_parameters_cannot_be_trained() -> None:
     assert "'D' has no parameters" in found
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("spectral_norm", True), ("init", {"use": "normal-init"}), ("constraint", {"use": "clip-weights"})],
+)
+def test_what_acts_on_weights_needs_some(key: str, value: object) -> None:
+    (found,) = problems("ogan", {**SMALL, f"parts.D.{key}": value})
+    assert f"[parts] D.{key}: 'D' has no parameters that it could act on" in found
+    assert f"take {key} out" in found
+
+
 def test_value_ranges_must_agree() -> None:
     found = problems("ogan", {**SMALL, "data.range": [0.0, 1.0]})
     assert any("[0, 1]" in text and "[-1, 1]" in text for text in found)
@@ -73,6 +83,12 @@ def test_value_ranges_must_agree() -> None:
 def test_illegal_sizes_are_found_without_data() -> None:
     found = problems("ogan", {**SMALL, "data.resolution": 28})
     assert any("8, 16, 32, 64" in text for text in found)
+
+
+def test_a_trained_part_of_illegal_sizes_is_not_taken_for_one_without_parameters() -> None:
+    generator, discriminator = problems("gan", {"data.resolution": 12})
+    assert "[parts] G: dcgan.generator: dcgan: image of 12 x 12; expected a square of side 8" in generator
+    assert "[parts] D: dcgan.discriminator: dcgan: image of 12 x 12; expected a square of side 8" in discriminator
 
 
 def test_a_gradient_that_is_not_finite_is_found_by_the_probe() -> None:

@@ -38,7 +38,7 @@ class Normal(Prior):
         mean, std = number(self.mean), number(self.std)
         scaled = (value - mean) / std
         per_number = -0.5 * scaled.square() - math.log(std) - 0.5 * math.log(2 * math.pi)
-        return per_number.flatten(1).sum(1)
+        return per_number.reshape(len(value), -1).sum(1)
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +62,7 @@ class Uniform(Prior):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density per sample, in nats; minus infinity outside."""
         low, high = number(self.low), number(self.high)
-        inside = ((value >= low) & (value < high)).flatten(1).all(1)
+        inside = ((value >= low) & (value < high)).reshape(len(value), -1).all(1)
         density = -math.log(high - low) * value[0].numel()
         return torch.where(inside, density, -torch.inf)
 

@@ -37,7 +37,10 @@ class Derivation:
         self.wiring = wiring
         self.terms = terms_in_force(wiring)
         self.sketch = Sketch(wiring.spaces)
-        kept = {name: self.sketch.of(node) for phase in wiring.phases for name, node in phase.kept.items()}
+        kept: dict[str, Node] = {}
+        for phase in wiring.phases:
+            for name, node in phase.kept.items():
+                kept.setdefault(name, self.sketch.of(node))  # kept again, it is what it was
         self.plain = Sketch(self.sketch.spaces, kept)
         self.trained = {part for phase in wiring.phases for part in phase.spec.train}
         self.origins = Origins(self.plain.spaces, self.trained)
@@ -184,8 +187,10 @@ class Derivation:
             if made:
                 learned = [node for node in nodes if parts_called(ancestors([node])) & made]
                 return "learned", f"{listed(sorted(made))} make{'s' * (len(made) == 1)} {self._texts(learned)}"
-        if decoded or targets:
-            return "imposed", f"{self._texts(decoded or targets)} as drawn"
+        fixed_ones = decoded or targets
+        if fixed_ones:
+            drawn = all(node.is_source("draw") for node in fixed_ones)
+            return "imposed", f"{self._texts(fixed_ones)}{' as drawn' if drawn else ', which no trained part makes'}"
         return ("imposed", "a fixed distribution") if fixed else ("", "")
 
     def _texts(self, nodes: abc.Iterable[Node]) -> str:

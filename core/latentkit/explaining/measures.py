@@ -10,13 +10,23 @@ import math
 
 import attrs
 
+from latentkit.explaining.bounds import Bounds
 from latentkit.explaining.rendering import count
 from latentkit.explaining.sketch import part_of
 from latentkit.interfaces import Loss
 from latentkit.interfaces.parts import Reduction, Role, Unit
 from latentkit.spaces import SCALAR, Space
-from latentkit.wiring.graph import Node
+from latentkit.wiring.graph import Node, ancestors
 from latentkit.wiring.wiring import Wiring
+
+_DISTRIBUTIONS = ("divergence", "discrepancy")
+_NOUNS = {
+    "image": "pixel", "latent": "coordinate", "posterior": "coordinate", "styles": "coordinate", "features": "feature",
+}  # fmt: skip
+_KEEPING = frozenset({"batch_mean", "detach", "mean", "sum"})
+"""Of one number per sample, operations that leave it what it is."""
+_BENDING = frozenset({"relu", "abs", "clip"})
+"""Operations that keep the unit, but not what one of it costs."""
 
 
 @attrs.frozen(eq=False)
@@ -52,10 +62,10 @@ class Measure:
         return f"{count(self.size)} {self.each.replace(' and', 's and')}s" if self.size else f"{self.each}s"
 
     @property
-    def per_sum(self) -> float | None:
-        """What a unit of the sum over features counts in its term."""
-        if self.factor is None or not self.unit or (self.reduction == "mean" and not self.size):
-            return None
+    def per_sum(self) -> float:
+        """What a unit of the sum over features counts in its term; 0 where it is not known."""
+        if self.factor is None or not self.unit or not self.reduction or (self.reduction == "mean" and not self.size):
+            return 0.0
         return self.factor / self.size if self.reduction == "mean" else self.factor
 
 
@@ -63,10 +73,13 @@ class Measures:
     """Reads terms."""
 
     def __init__(self, wiring: Wiring) -> None:
-        self.wiring = wiring
+        self.wiring, self.bounds = wiring, Bounds(wiring.recipe.scalars)
 
-    def _measures(self, node: Node, factor: float | None) -> list[Measure]:
+    def of(self, node: Node) -> list[Measure]:
         """The numbers with a known unit that a term is a sum of."""
+        return self._in(node, 1.0)
+
+    def _in(self, node: Node, factor: float | None) -> list[Measure]:
         part = part_of(self.wiring, node)
         if isinstance(part, Loss):
             told = (part.unit and not part.pushes) or part.role in _DISTRIBUTIONS
@@ -78,21 +91,27 @@ class Measures:
             return [Measure("distance", unit, reduction, node, space, factor)]
         if node.op in ("add", "sub"):
             second = factor if node.op == "add" else _times(factor, -1.0)
-            return [*self._measures(node.args[0], factor), *self._measures(node.args[1], second)]
+            return [*self._in(node.args[0], factor), *self._in(node.args[1], second)]
         if node.op == "neg":
-            return self._measures(node.args[0], _times(factor, -1.0))
+            return self._in(node.args[0], _times(factor, -1.0))
         if node.op in ("mul", "div"):
             return self._scaled(node, factor)
         if node.op in _KEEPING and self._is_number(node.args[0]):
-            return self._measures(node.args[0], factor)
-        return self._measures(node.args[0], None) if node.op in _BENDING and self._is_number(node) else []
+            return self._in(node.args[0], factor)
+        return self._in(node.args[0], None) if node.op in _BENDING and self._is_number(node) else []
 
     def _scaled(self, node: Node, factor: float | None) -> list[Measure]:
         for arg, other in (node.args, node.args[::-1])[: 2 if node.op == "mul" else 1]:
-            scale = other.value if other.op == "number" else None
-            if isinstance(scale, int | float) and scale:
-                return self._measures(arg, _times(factor, scale if node.op == "mul" else 1 / scale))
+            if self._is_factor(other):
+                low, high = self.bounds.of(other)
+                known = low == high != 0
+                return self._in(arg, _times(factor, low if node.op == "mul" else 1 / low) if known else None)
         return []
+
+    def _is_factor(self, node: Node) -> bool:
+        """A number that is the same for all samples and computed from none."""
+        sources = [each for each in ancestors([node]) if each.op in ("source", "call", "apply", "weights")]
+        return all(each.is_source("timed", "scalars") for each in sources)
 
     def _declared(self, part: Loss, node: Node, factor: float | None) -> Measure:
         names = [port.name for port in part.signatures()[""].inputs]
@@ -109,3 +128,7 @@ class Measures:
     def _is_number(self, node: Node) -> bool:
         space = self.wiring.spaces.get(node)
         return space is not None and space.kind in ("score", "scalar")
+
+
+def _times(factor: float | None, by: float) -> float | None:
+    return None if factor is None else factor * by

@@ -12,16 +12,16 @@ from latentkit.wiring.graph import ancestors, differentiable_ancestors
 from latentkit.wiring.wiring import Phase, Term, Wiring, parts_called
 
 
-def has_weights(part: Part) -> bool:
-    """Whether a part has parameters: it is built on the meta device, and not at all where its sizes are illegal."""
+def has_weights(part: Part) -> bool | None:
+    """Whether a part has parameters; ``None`` where it cannot be built, as its sizes are illegal."""
     try:
         with torch.device("meta"):
             return any(True for _ in part.build().parameters())
     except LatentkitError:
-        return False  # building again reports it, with its place
+        return None  # building again reports it, with its place
 
 
-def static_problems(wiring: Wiring, weighted: abc.Callable[[Part], bool] = has_weights) -> list[Problem]:
+def static_problems(wiring: Wiring, weighted: abc.Callable[[Part], bool | None] = has_weights) -> list[Problem]:
     """Terms that reach no trained part, trained parts that no term reaches, parts nobody trains.
 
     Args:
@@ -77,21 +77,25 @@ def trained_by(term: Term, trained: abc.Collection[str]) -> set[str]:
     return parts_called(live) & set(trained)
 
 
-def _ownership(wiring: Wiring, weighted: abc.Callable[[Part], bool]) -> list[Problem]:
+def _ownership(wiring: Wiring, weighted: abc.Callable[[Part], bool | None]) -> list[Problem]:
     problems = []
-    with_weights = {name for name, part in wiring.parts.items() if weighted(part)}
+    known = {name: weighted(part) for name, part in wiring.parts.items()}
     somewhere = {part for phase in wiring.phases for part in phase.spec.train}
     for name in wiring.parts:
         spec = wiring.recipe.parts[name]
         if spec.frozen and name in somewhere:
             problems.append(Problem(wiring.source.where(("parts", name)), "is frozen, but a phase trains it"))
-        if not spec.frozen and name in with_weights and name not in somewhere:
+        if not spec.frozen and known[name] and name not in somewhere:
             fact = f"'{name}' has weights, but no phase trains it"
             hint = "name it in a phase's 'train', or write frozen = true"
             problems.append(Problem(wiring.source.where(("parts", name)), fact, hint))
+        acting = {"spectral_norm": spec.spectral_norm, "init": spec.init, "constraint": spec.constraint}
+        for key in [key for key, given in acting.items() if given and known[name] is False]:
+            fact = f"'{name}' has no parameters that it could act on"
+            problems.append(Problem(wiring.source.where(("parts", name, key)), fact, f"take {key} out"))
     for phase in wiring.phases:
         for name in phase.spec.train:
-            if name in wiring.parts and name not in with_weights:
+            if known.get(name) is False:
                 fact = f"'{name}' has no parameters, so it cannot be trained"
                 where = wiring.source.where(("phase", phase.name, "train"))
                 problems.append(Problem(where, fact, f"take {name} out of 'train'"))

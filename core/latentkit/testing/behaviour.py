@@ -10,7 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from latentkit.spaces import Space
-from latentkit.testing.bench import OBJECTIVES, Bench, all_finite, call, named, result, signed
+from latentkit.testing.bench import (
+    OBJECTIVES,
+    Bench,
+    all_finite,
+    call,
+    named,
+    result,
+    signed,
+    with_finite_values,
+    works,
+)
 from latentkit.testing.cases import Case
 from latentkit.testing.checks import Nonconforming, NotExercised, require, said
 from latentkit.testing.choosing import choices
@@ -23,7 +33,7 @@ _ORDER = torch.tensor([3, 0, 4, 2, 1])
 
 def keeps_samples_apart(bench: Bench) -> None:
     """With ``independent = True`` some of a batch give the same results without the others, and in another order."""
-    others = [other for _, other in choices(bench, bench.cases()[-1])]  # an option may decide about it
+    others = [other for _, other in choices(bench, bench.cases()[-1]) if works(other)]  # an option may decide about it
     runs = [*bench.runs(), *((other, entry) for other in others for entry in other.signatures)]
     declared = [(case, entry) for case, entry in runs if case.part.independent and not case.part.stochastic]
     if not declared:
@@ -98,7 +108,7 @@ def finite_gradients(bench: Bench) -> None:
     wanted, arriving = dict.fromkeys(("an input", "a weight"), False), dict.fromkeys(("an input", "a weight"), False)
     for case, entry in bench.runs():
         for how in (Draw(signed=signed(case)), Draw(signed=signed(case), flat=True)):
-            _with_finite_values(case, entry, how)
+            with_finite_values(case, entry, how)
             for what, found in _gradients(case, entry, how).items():
                 finite = all_finite(gradient for gradient in found if gradient is not None)
                 fact = f"{named(entry)}: the gradient with respect to {what} is not finite at {_kind(how)}"
@@ -108,11 +118,6 @@ def finite_gradients(bench: Bench) -> None:
     needed = ["a weight", *(["an input"] if bench.subject.kind.kind in (*NETWORKS, *OBJECTIVES) else [])]
     lost = [what for what in needed if wanted[what] and not arriving[what]]
     require(not lost, f"no gradient arrives at {' or '.join(lost)}: no_grad(), detach() or .data on the way")
-
-
-def _with_finite_values(case: Case, entry: str, how: Draw) -> None:
-    if not all_finite(floats(result(case, entry, how))):
-        raise NotExercised("its values are not finite: see [finite values]")
 
 
 def _gradients(case: Case, entry: str, how: Draw) -> dict[str, list[Tensor | None]]:
@@ -139,7 +144,7 @@ def exact_gradients(bench: Bench) -> None:
     """In float64 the gradient is the derivative, as differences of values show it."""
     how = Draw(batch=3, signed=True)
     for case, entry in bench.runs()[:2]:
-        _with_finite_values(case, entry, how)
+        with_finite_values(case, entry, how)
         inputs = mapped(mapped(case.inputs(entry, how), doubled), tracked)
         try:
             with seeded():

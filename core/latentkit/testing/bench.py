@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from latentkit.testing.cases import Case, Found, search
 from latentkit.testing.checks import NotExercised, said
 from latentkit.testing.subjects import Subject
-from latentkit.testing.values import Draw
+from latentkit.testing.values import Draw, floats
 from latentkit.testing.workplace import seeded
 
 OBJECTIVES = ("loss", "regularizer")
@@ -59,13 +59,7 @@ class Bench:
 
     @functools.cached_property
     def _fault(self) -> str:
-        for case in self.cases():
-            for entry in case.signatures:
-                try:
-                    result(case, entry, Draw(signed=signed(case)))
-                except Exception as error:
-                    return f"{named(entry)} raises {said(error)}"
-        return ""
+        return next(filter(None, map(_raised, self.cases())), "")
 
 
 def call(module: nn.Module, entry: str, inputs: abc.Sequence[Any]) -> Any:
@@ -86,6 +80,31 @@ def result(case: Case, entry: str, how: Draw, mode: str = "train", seed: int = 0
     with seeded(seed), torch.no_grad():
         torch.manual_seed(0)
         return call(case.build().train(mode == "train"), entry, case.inputs(entry, how))
+
+
+def _raised(case: Case) -> str:
+    """What calls with ordinary values raise; empty where they do not."""
+    for entry in case.signatures:
+        try:
+            result(case, entry, Draw(signed=signed(case)))
+        except Exception as error:
+            return f"{named(entry)} raises {said(error)}"
+    return ""
+
+
+def works(case: Case) -> bool:
+    """Whether it can be built and called with ordinary values."""
+    return not _raised(case)
+
+
+def with_finite_values(case: Case, entry: str, how: Draw) -> None:
+    """Go on where these values give finite results.
+
+    Raises:
+        NotExercised: they do not, which another check tells.
+    """
+    if not all_finite(floats(result(case, entry, how))):
+        raise NotExercised("its values are not finite: see [finite values]")
 
 
 def signed(case: Case) -> bool:

@@ -13,7 +13,7 @@ from latentkit.errors import LatentkitError, Mismatch
 from latentkit.interfaces import Part
 from latentkit.ports import Port, Signature
 from latentkit.spaces import SCORE, Space, Var
-from latentkit.testing.checks import Nonconforming, said
+from latentkit.testing.checks import said
 from latentkit.testing.examples import Example
 from latentkit.testing.subjects import Subject, smaller
 from latentkit.testing.values import Draw, Known, closed, mapped, value_of
@@ -54,8 +54,7 @@ class Case:
         generator = torch.Generator().manual_seed(how.seed)
         ports = self.signatures[entry].inputs
         values: dict[str, Any] = {}
-        alike: dict[Space, str] = {}
-        """With ``flat``, the first port of each space, whose value the others get too."""
+        alike: dict[Space, str] = {}  # with `flat`, the first port of each space, whose value the others get too
         for port in ports:
             given, space = self.example.inputs.get(port.name), port.space
             assert isinstance(space, Space)
@@ -97,7 +96,6 @@ def search(subject: Subject) -> Found:
 
     Raises:
         NotExercised: options that must be given are not known.
-        Nonconforming: its ports cannot be read.
     """
     part = subject.made()
     cases: list[Case] = []
@@ -119,7 +117,14 @@ def _at(
     subject: Subject, part: Part, sizes: abc.Mapping[str, int], space: Space, refusals: list[str], faults: list[str]
 ) -> Case | None:
     """The first case at these sizes that can be built and called, over numbers of layers."""
-    open_sizes = _roles(part)
+    try:
+        open_sizes = _roles(part)
+    except LatentkitError as error:
+        refusals.append(str(error))
+        return None
+    except Exception as error:
+        faults.append(f"its open sizes: {said(error)}")
+        return None
     layered = "layers" in open_sizes.values()
     for layers in LAYERS if layered else LAYERS[:1]:
         given = {**sizes, "layers": layers}
@@ -179,12 +184,7 @@ def _filled(signature: Signature, known: Known) -> Signature:
 
 def _roles(part: Part) -> dict[str, str]:
     """What each open name of the ports is: a side of images, a number of channels, a space, ..."""
-    try:
-        signatures = part.signatures()
-    except LatentkitError:
-        raise
-    except Exception as error:
-        raise Nonconforming(f"its ports cannot be read: {said(error)}") from error
+    signatures = part.signatures()
     spaces = [port.space for signature in signatures.values() for port in (*signature.inputs, *signature.outputs)]
     found = {space.name: "space" for space in spaces if isinstance(space, Var)}
     for kind, roles in _ROLES.items():  # an image's sizes come first, as they bind more

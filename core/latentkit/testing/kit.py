@@ -10,7 +10,7 @@ from latentkit.interfaces import Component
 from latentkit.registry.catalogue import Entry
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.testing import parts, priors, recipes, sources, updates, watching
-from latentkit.testing.checks import Check, Nonconforming
+from latentkit.testing.checks import Check, Nonconforming, NotExercised
 from latentkit.testing.subjects import Subject
 from latentkit.testing.workplace import Workplace
 from latentkit.wiring.components import PART_KINDS
@@ -86,8 +86,14 @@ def _component(workplace: Workplace, entry: Entry) -> Looks:
     except LatentkitError as error:
         return {"is there": functools.partial(_fails, str(error))}
     make = _KINDS.get(kind.kind)
-    return make(Subject(workplace, entry.name, kind)) if make else {}
+    if make is None:
+        return {"is there": functools.partial(_skips, f"there are no checks for the kind '{kind.kind}'")}
+    return make(Subject(workplace, entry.name, kind))
 
 
 def _fails(message: str) -> None:
     raise Nonconforming(message)
+
+
+def _skips(reason: str) -> None:
+    raise NotExercised(reason)

@@ -10,6 +10,7 @@ import attrs
 import latentkit as lk
 from latentkit._building import source_of, wired
 from latentkit.errors import LatentkitError
+from latentkit.recipe.merging import COMMON_DATA_OPTIONS
 from latentkit.recipe.source import Source
 from latentkit.testing.checks import Nonconforming, NotExercised
 from latentkit.testing.roles import roles_are_evaluated
@@ -24,7 +25,7 @@ SIDES = (8, 16, 32, 0)
 BATCH = 4
 HALF = 3
 """Steps of half a run."""
-PATIENCE = 20.0
+PATIENCE = 10.0
 """Seconds that a thorough check may take; a recipe that is slower when it is small is not trained here."""
 Overrides = dict[str, object]
 
@@ -37,8 +38,9 @@ def narrow(workplace: Workplace, name: str) -> Source:
         Nonconforming: the overrides of its example are refused.
     """
     registry = workplace.registry
-    wiring = wired(name, None, registry)
-    mine = dict(workplace.example(name).options)
+    given = workplace.example(name).options
+    wiring = wired(name, given, registry)
+    mine = {key: value for key, value in given.items() if not _of_its_source(key)}
     problem = ""
     for side in SIDES:
         least: Source | None = None
@@ -59,6 +61,12 @@ def narrow(workplace: Workplace, name: str) -> Source:
     if mine:
         raise Nonconforming(f"with the overrides of its example: {problem}")
     raise NotExercised(f"it cannot be made small ({problem}); give overrides in latentkit_examples")
+
+
+def _of_its_source(key: str) -> bool:
+    """Whether an override is an option of a data source alone, in whose place there is a stand-in."""
+    names = key.split(".")
+    return names[0] == "data" and names[-1] not in COMMON_DATA_OPTIONS
 
 
 def _look(source: Source, workplace: Workplace) -> None:

@@ -17,7 +17,7 @@ from latentkit.testing.behaviour import (
     finite_values,
     keeps_samples_apart,
 )
-from latentkit.testing.bench import OBJECTIVES, Bench, all_finite, named, result, signed
+from latentkit.testing.bench import OBJECTIVES, Bench, all_finite, named, result, signed, with_finite_values
 from latentkit.testing.cases import Case
 from latentkit.testing.checks import Nonconforming, require, said
 from latentkit.testing.choosing import every_choice_works
@@ -127,5 +127,6 @@ def values_out_of_range(bench: Bench) -> None:
             value = result(changed, entry, Draw(signed=signed(case)))
             require(all_finite(floats(value)), f"{named(entry)} is not finite")
 
-    bench.runs()
+    for one, entry in bench.runs():
+        with_finite_values(one, entry, Draw(signed=signed(one)))
     refuses_values_out_of_range(bench.subject, exercise, leave=sizes & case.known.keys())

@@ -37,8 +37,23 @@ class Bench:
 
     @functools.cached_property
     def sound(self) -> lk.Report:
-        """What a check of the recipe says as it is."""
-        return lk.check(self.name, registry=self.workplace.registry)
+        """What a check of the recipe says as it is, with the overrides of its example."""
+        return lk.check(self.name, self.overrides, registry=self.workplace.registry)
+
+    @property
+    def overrides(self) -> dict[str, object]:
+        """What its example overrides; nothing, mostly."""
+        return dict(self.workplace.example(self.name).options)
+
+    def whole(self) -> Source:
+        """The recipe in its own sizes.
+
+        Raises:
+            NotExercised: it is not sound.
+        """
+        if not self.sound.ok:
+            raise NotExercised("it has problems: see [check]")
+        return lk.read(self.name, self.overrides, registry=self.workplace.registry)
 
     def source(self) -> Source:
         """The recipe, made small.
@@ -46,8 +61,7 @@ class Bench:
         Raises:
             NotExercised: it is not sound, or cannot be made small.
         """
-        if not self.sound.ok:
-            raise NotExercised("it has problems: see [check]")
+        self.whole()
         return self._small
 
     @functools.cached_property
@@ -90,12 +104,11 @@ def passes_its_check(bench: Bench) -> None:
 
 def explains(bench: Bench) -> None:
     """``latentkit explain`` names each part and phase; and it draws a flowchart."""
-    bench.source()
-    registry = bench.workplace.registry
-    wiring = wired(bench.name, None, registry)
+    source, registry = bench.whole(), bench.workplace.registry
+    wiring = wired(source, None, registry)
     for mermaid in (False, True):
         try:
-            text = lk.explain(bench.name, mermaid=mermaid, registry=registry)
+            text = lk.explain(source, mermaid=mermaid, registry=registry)
         except Exception as error:
             raise Nonconforming(f"explain raises {said(error)}") from error
         names = [] if mermaid else [*wiring.parts, *(phase.name for phase in wiring.phases)]

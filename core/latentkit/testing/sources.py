@@ -90,9 +90,8 @@ def _table(source: DataSource, resolution: int, channels: int) -> Table:
 
 def _labels(source: DataSource, label: np.ndarray, where: str) -> None:
     whole = label.ndim == 1 and label.dtype.kind in "iu"
-    require(
-        whole or label.dtype.kind == "f", f"{where}: labels are {label.dtype} of shape {label.shape}, not int64 [n]"
-    )
+    fact = f"{where}: labels are {label.dtype} of shape {label.shape}, not int64 [n]"
+    require(whole or label.dtype.kind == "f", fact)
     classes = source.classes()
     if whole:
         require(int(label.min()) >= 0, f"{where}: labels begin at {label.min()}, not at 0")
@@ -115,6 +114,8 @@ def _again(subject: Subject, seed: int) -> Table:
             return source.open(*REQUESTS[0])
         except LatentkitError as error:
             raise NotExercised(f"it cannot be opened: {error}") from error
+        except Exception as error:
+            raise NotExercised(f"open() raises {said(error)}: see [opens as offered]") from error
 
 
 def tells_of_missing_files(subject: Subject) -> None:
@@ -125,9 +126,7 @@ def tells_of_missing_files(subject: Subject) -> None:
     if not paths:
         raise NotExercised("no option of it is known to be a path")
     for name in paths:
-        others = {
-            key: missing for key in subject.required() if kinds[key] is str and key not in subject.example.options
-        }
+        others = {key: missing for key in subject.required() if kinds[key] is str}
         component, problems = subject.configured({**others, **subject.example.options, name: missing})
         require(component is not None, f"{name} = '{missing}': {problems[0] if problems else 'cannot be made'}")
         _refused(component, f"{name} = '{missing}'")
