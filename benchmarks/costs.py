@@ -72,8 +72,10 @@ def run_costs(recipe: str, steps: int) -> None:
     told = sum(sorted(clock.seconds["observers"])[:-1])
     reading = sum(clock.seconds["reading"])
     print(f"{recipe}: {steps} steps, {step * 1e3:.1f} ms each (median)")
-    print(f"  checkpoint of {size:.0f} MB, with the model: {each * 1e3:.0f} ms (median of "
-          f"{len(clock.seconds['checkpoint'])}); every {STATED} steps that is {each / (STATED * step):.2%} of the time")
+    print(
+        f"  checkpoint of {size:.0f} MB, with the model: {each * 1e3:.0f} ms (median of "
+        f"{len(clock.seconds['checkpoint'])}); every {STATED} steps that is {each / (STATED * step):.2%} of the time"
+    )
     print(f"  observers: {told / steps * 1e6:.0f} us a step, {told / sum(clock.seconds['step']):.2%} of the time "
           f"(with the reading of losses {(told + reading) / sum(clock.seconds['step']):.2%})")  # fmt: skip
 

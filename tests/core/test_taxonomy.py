@@ -14,7 +14,8 @@ import latentkit as lk
 from latentkit._building import RecipeLike, wired
 from latentkit.explaining import compare
 from latentkit.explaining.bounds import Bounds
-from latentkit.explaining.deriving import Derivation, taxon
+from latentkit.explaining.deriving import taxon
+from latentkit.explaining.facts import Facts
 from latentkit.explaining.layout import WIDTH
 from latentkit.explaining.pushes import Pushes
 from latentkit.explaining.taxonomy import Taxon
@@ -209,6 +210,18 @@ def test_least_squares_components_are_told_by_their_targets() -> None:
 def test_batches_that_were_joined_for_one_call_are_told_apart(placed: Placed) -> None:
     (data,) = placed("biggan").data
     assert data.how == "D (discriminate) tells x from x_fake; G (generate) plays against it"
+    faded: dict[str, object] = {
+        "parts.B.use": "toy.fade", "flow.both": "sigmoid(D(B(concat(x, x_fake), 1, 0.5)))",
+        "flow.real": "chunk(both, 0, 2)", "flow.fake": "chunk(both, 1, 2)",
+    }  # fmt: skip
+    (data,) = placed("gan", faded).data
+    assert data.how == "D (discriminate) tells B(x, 1, 0.5) from B(G(z), 1, 0.5); G (generate) plays against it"
+    apart: dict[str, object] = {**faded, "flow.fake": "chunk(both, 0, 2)"}
+    assert placed("gan", apart).cells[0] == "none"
+
+
+def test_a_value_that_two_phases_keep_is_what_it_was_at_first(placed: Placed) -> None:
+    assert placed("introvae", {"phase.decode.keep": ["z", "x_rec"]}) == placed("introvae")
 
 
 def test_codes_are_matched_by_moments_where_batches_are_compared() -> None:
@@ -316,11 +329,14 @@ def test_the_table_of_the_documentation_is_the_computed_one() -> None:
     assert "\n".join(shown[1:]) == text.partition("\n\n")[0]
     example = page[page.index("vae-gan — ") :].partition("```")[0]
     assert example.strip() in text
+    units = page[page.index("  elbo:  E, G minimise") :].partition("```")[0].splitlines()
+    told = lk.explain("vae", {"phase.elbo.loss.likelihood": {"use": "l2", "of": "x_rec", "to": "x"}}).splitlines()
+    assert [line for line in told if line in units] == units
 
 
 def directions(wiring: Wiring) -> dict[str, set[object]]:
     """Where minimising the term ``tried`` moves the calls in it."""
-    found = Derivation(wiring)
+    found = Facts(wiring)
     (term,) = [term for term in found.terms if term.name == "tried"]
     node = found.sketch.of(term.node)
     live = differentiable_ancestors([node])

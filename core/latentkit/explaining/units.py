@@ -6,7 +6,7 @@ from collections import abc
 
 import attrs
 
-from latentkit.explaining.deriving import Derivation
+from latentkit.explaining.facts import Facts
 from latentkit.explaining.measures import Measure, Measures
 from latentkit.explaining.origins import CODE, DATA
 from latentkit.explaining.rendering import number
@@ -53,7 +53,7 @@ class Units:
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring, self.measures = wiring, Measures(wiring)
-        self.derivation = Derivation(wiring)
+        self.facts = Facts(wiring)
         self.sample = "image" if any(space.kind == "image" for space in wiring.data_spaces.values()) else "sample"
 
     def rows(self, phase: Phase) -> list[tuple[str, str]]:
@@ -84,13 +84,13 @@ class Units:
 
     def _reconstructs(self, measure: Measure) -> bool:
         """Whether this compares data with what was made of their codes."""
-        found = self.derivation
+        found = self.facts
         pairs = found.pairs.of(found.sketch.of(measure.node))
         return measure.role not in ("divergence", "discrepancy") and any(found.origins.of(p.of) == DATA for p in pairs)
 
     def _is_of_codes(self, measure: Measure) -> bool:
         """Whether this is the divergence of each image's posterior; that of a whole batch is part of no bound."""
-        found = self.derivation
+        found = self.facts
         read = [found.plain.of(found.sketch.of(arg)) for arg in measure.node.args]
         posteriors = [node for node in read if found.plain.spaces.get(node, SCALAR).kind == "posterior"]
         return (measure.role, measure.unit) == ("divergence", "nats") and CODE in map(found.origins.of, posteriors)
