@@ -52,7 +52,7 @@ def accepted(judge: Judge, cell: Cell) -> bool:
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--checked", type=int, default=2000, metavar="N", help="systems that are wired one by one")
+    options.add_argument("--checked", type=int, default=5000, metavar="N", help="systems that are wired one by one")
     options.add_argument("--no-training", action="store_true", help="the verdicts alone, and no page")
     options.add_argument("--page", type=Path, default=PAGE, help="where the page is written")
     given = options.parse_args()
@@ -79,7 +79,7 @@ def main() -> int:
         print(f"  {fault.stage}: {fault.fact}\n    {fault.cell}")
     result = Result(
         axes=axes, left_out=left_out, counts=counts, wirings=wirings, seconds=seconds, checked=given.checked,
-        sample=len(sample), faults=faults, trained=trained, command="python benchmarks/matrix.py",
+        sample=len(sample), faults=faults, trained=trained, command=" ".join(["python benchmarks/matrix.py", *sys.argv[1:]]),
     )  # fmt: skip
     if not wrong:
         given.page.write_text(page(result, judge))

@@ -16,6 +16,8 @@ from latentkit.spaces import Space
 
 NARROW = 8
 """What larger whole numbers among the options of a part become: widths, mostly."""
+FEW = 1e-3
+"""What a loss is given that wants a number; free bits, say, and below as many there is no gradient."""
 NONE = Choice("none", form="none", alike="none")
 _LOOKS = {("image",): "image", ("latent",): "code", ("image", "latent"): "pair"}
 
@@ -163,7 +165,7 @@ def _ranges(cls: type[Part]) -> dict[str, dict[str, str]]:
 
 def _filled(kinds: dict[str, str], side: Side) -> dict[str, object]:
     """The ports of a loss with their values at a side; empty where it does not belong there."""
-    values = {name: 1.0 if kind == "scalar" else side.values.get(name) for name, kind in kinds.items()}
+    values = {name: FEW if kind == "scalar" else side.values.get(name) for name, kind in kinds.items()}
     allowed = {name: {"scalar"} | (side.of if name == "of" else side.others) for name in kinds}
     fits = "of" in kinds and None not in values.values() and all(kinds[name] in allowed[name] for name in kinds)
     return dict(values) if fits else {}

@@ -260,6 +260,19 @@ def test_spaces_that_disagree_are_both_named_with_the_edge(old: str, new: str, m
     assert message in faults(old, new)
 
 
+def test_a_prior_of_another_kind_is_named_where_it_is_used() -> None:
+    labels = {"draw.z": {"use": "onehot", "classes": 8}, "inference.code": "z"}
+    with pytest.raises(RecipeError) as caught:
+        wired("alae-mlp", labels)
+    assert '[flow] w = "F(z)": F wants z: latent[dim], was given label[8]' in str(caught.value)
+    assert "E gives latent[dim], is used as label[8]" in str(caught.value)
+
+
+def test_a_loss_is_called_as_recipes_call_it() -> None:
+    with pytest.raises(RecipeError, match=r"likelihood: bernoulli-nll wants to: image.* in \[0, 1\], was given image"):
+        wired("vae", {"data.range": [-1.0, 1.0], "parts.G.activation": "tanh"})
+
+
 def test_a_value_out_of_range_says_what_is_in_it() -> None:
     with pytest.raises(RecipeError) as caught:
         wired("ogan", {"parts.G.kernel": 9})
