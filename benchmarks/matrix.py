@@ -77,9 +77,10 @@ def main() -> int:
     print(f"{len(sample)} trained in {trained:.0f} s: {len(faults)} failed")
     for fault in faults:
         print(f"  {fault.stage}: {fault.fact}\n    {fault.cell}")
+    command = " ".join(["python benchmarks/matrix.py", *sys.argv[1:]])
     result = Result(
         axes=axes, left_out=left_out, counts=counts, wirings=wirings, seconds=seconds, checked=given.checked,
-        sample=len(sample), faults=faults, trained=trained, command=" ".join(["python benchmarks/matrix.py", *sys.argv[1:]]),
+        sample=len(sample), faults=faults, trained=trained, command=command,
     )  # fmt: skip
     if not wrong:
         given.page.write_text(page(result, judge))
