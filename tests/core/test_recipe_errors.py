@@ -340,3 +340,8 @@ def test_value_that_nothing_uses_is_a_warning(registry: Registry) -> None:
 def test_value_used_only_by_an_unused_value_is_a_warning_too(registry: Registry) -> None:
     wiring = wired(SYSTEMS / "gan.toml", {"flow.one": "2 * x", "flow.two": "2 * one"}, registry)
     assert set(wiring.warnings) == {"[flow] one is used by nothing", "[flow] two is used by nothing"}
+
+
+def test_join_of_a_value_without_a_batch_is_told() -> None:
+    with pytest.raises(RecipeError, match=r"join\(\) joins the features of each sample, was given one latent\[50\]"):
+        wired("alae-mlp", {"state.w_avg.next": "join(lerp(w_avg, batch_mean(w), 0.005))"})

@@ -229,6 +229,8 @@ class Sizes:
         for space in spaces:
             if isinstance(space, Space) and not space.dims:
                 raise Mismatch(f"join() puts features behind each other, was given {space}, which has none")
+            if isinstance(space, Space) and not space.batched:
+                raise Mismatch(f"join() joins the features of each sample, was given {space}, which is no batch")
         if any(isinstance(space, Var) or isinstance(space.dims[0], Var) for space in spaces):
             return False
         known = [space for space in spaces if isinstance(space, Space)]
