@@ -65,10 +65,18 @@ class Program:
         self.inputs = [(self.slots[node], node.source, node in plan.leaves) for node in plan.sources()]
         binder = Binder(modules, spaces, plan.twice, upcast)
         self.instructions = [self._instruction(unit, binder) for unit in plan.units if unit[0].op != "source"]
-        self.parameters = {
-            phase.name: [p for part in phase.spec.train for p in trainable(modules[part]).values()]
+        named = {
+            phase.name: [(part, *pair) for part in phase.spec.train for pair in trainable(modules[part]).items()]
             for phase in plan.running
         }
+        self.names = {phase: [(part, name) for part, name, _ in found] for phase, found in named.items()}
+        """Per phase, part and name of each parameter, in the order of its gradients."""
+        self.parameters = {phase: [parameter for *_, parameter in found] for phase, found in named.items()}
+
+    def named(self, phase: Phase, gradients: Gradients) -> abc.Iterator[tuple[str, str, Tensor | None]]:
+        """Part, parameter name and gradient, for all that a phase trains."""
+        for (part, name), gradient in zip(self.names[phase.name], gradients, strict=True):
+            yield part, name, gradient
 
     def _instruction(self, unit: Unit, binder: Binder) -> _Instruction:
         first = unit[0]

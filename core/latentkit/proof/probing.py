@@ -7,11 +7,9 @@ from typing import Any
 
 import attrs
 import torch
-from torch import Tensor
 
 from latentkit.engine.program import Outcome, Program
 from latentkit.engine.training import Training
-from latentkit.engine.updates import trainable
 from latentkit.errors import Problem, RecipeError
 from latentkit.proof.declarations import Declarations
 from latentkit.proof.shapes import LEAST_BATCH, failed
@@ -70,6 +68,8 @@ class _Inspector:
     def __init__(self, wiring: Wiring, training: Training, found: Seen) -> None:
         self.wiring, self.training, self.found = wiring, training, found
         self.weights = self._sizes()
+        self.allowed: abc.Collection[str] = ()
+        """The parts that the execution looked at last trains; at first, none."""
         self.dead: dict[tuple[str, str], list[str]] = {}
         self.declarations = Declarations(wiring, training.modules)
 
@@ -102,14 +102,12 @@ class _Inspector:
         self._only_trained_parts_changed()
         for phase in program.plan.running:
             self.found.problems += _finite(self.wiring, phase, program, outcome)
-            for part, name, gradient in named_gradients(self.training, phase, outcome):
+            for part, name, gradient in program.named(phase, outcome.gradients[phase.name]):
                 if gradient is not None and not bool(gradient.any()):
                     names = self.dead.setdefault((phase.name, part), [])
                     names += [name] if name not in names else []
         self.declarations.look(program, slots)
         self.allowed = {part for phase in program.plan.running for part in phase.spec.train}
-
-    allowed: abc.Collection[str] = ()
 
     def _sizes(self) -> dict[tuple[str, str], float]:
         """A number per weight that changes when the weight does."""
@@ -121,7 +119,7 @@ class _Inspector:
     def _only_trained_parts_changed(self) -> None:
         """Compare with the weights before the execution that was looked at last."""
         now = self._sizes()
-        changed = {part for (part, _), value in now.items() if value != self.weights[part, _]}
+        changed = {part for (part, name), value in now.items() if value != self.weights[part, name]}
         self.weights = now
         for part in sorted(changed - set(self.allowed)):
             fact = f"weights of '{part}' changed in a phase that does not train it"
@@ -151,11 +149,3 @@ def _finite(wiring: Wiring, phase: Phase, program: Program, outcome: Outcome) ->
         where = wiring.source.where(("phase", phase.name))
         bad.append(Problem(where, "a gradient is not finite on the probe batch", _SUSPECTS))
     return bad
-
-
-def named_gradients(training: Training, phase: Phase, outcome: Outcome) -> abc.Iterator[tuple[str, str, Tensor | None]]:
-    """Part, parameter name and gradient, for all that a phase trains."""
-    gradients = iter(outcome.gradients[phase.name])
-    for part in phase.spec.train:
-        for name in trainable(training.modules[part]):
-            yield part, name, next(gradients)

@@ -54,7 +54,7 @@ def on_meta(wiring: Wiring, registry: Registry) -> Meta:
         synthetic = Synthetic(wiring, batch, torch.device("meta"), torch.float32)
         for group in groups(wiring):
             try:
-                found.problems += _run_group(training, group, synthetic, batch, reached, counting)
+                found.problems += _run_group(training, group, synthetic, reached, counting)
             except Exception as error:
                 found.problems.append(failed(wiring, group, error, "does not run on shapes alone"))
         if found.problems:
@@ -102,7 +102,7 @@ def _shared(wiring: Wiring, training: Training) -> list[Problem]:
 
 
 def _run_group(
-    training: Training, group: tuple[Phase, ...], synthetic: Synthetic, batch: int, reached: set[tuple[str, str]],
+    training: Training, group: tuple[Phase, ...], synthetic: Synthetic, reached: set[tuple[str, str]],
     counting: Counting,
 ) -> list[Problem]:  # fmt: skip
     wiring = training.wiring
@@ -112,16 +112,15 @@ def _run_group(
     program = Program(planned, training.modules, wiring.spaces)
     with counting:
         slots = program.forward({node.source: synthetic.value(node) for node in planned.sources()})
-    problems = _sizes(wiring, program, slots, batch)
+    problems = _sizes(wiring, program, slots)
     if problems:
         return problems
     values = program.terms(slots)
     for phase in planned.running:
-        names = [(part, name) for part in phase.spec.train for name in trainable(training.modules[part])]
         arriving: set[str] = set()
         for term in planned.terms_of(phase):
             gradients = program.gradients_of(phase, {(phase.name, term.name): values[phase.name, term.name]}, slots)
-            mine = {key for key, gradient in zip(names, gradients, strict=True) if gradient is not None}
+            mine = {(part, name) for part, name, gradient in program.named(phase, gradients) if gradient is not None}
             reached |= mine
             arriving |= {part for part, _ in mine}
             if not mine:
@@ -159,7 +158,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     return [tensor for field in value for tensor in tensors_in(field)] if isinstance(value, tuple) else []
 
 
-def _sizes(wiring: Wiring, program: Program, slots: abc.Sequence[Any], batch: int) -> list[Problem]:
+def _sizes(wiring: Wiring, program: Program, slots: abc.Sequence[Any]) -> list[Problem]:
     """Calls whose results have other sizes than their ports declare."""
     problems = []
     for node in program.plan.order:

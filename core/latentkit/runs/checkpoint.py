@@ -25,7 +25,6 @@ from latentkit.runs.files import (
     write_tensors,
 )
 from latentkit.runs.state import state_of, tensors_of
-from latentkit.settings import Settings
 
 FORMAT = 2
 TENSORS, STATE = "training.safetensors", "state.json"
@@ -163,8 +162,3 @@ def _read(place: Path, folder: Path, recipe: str | None) -> tuple[dict[str, Tens
 
 class _OtherFormat(RunError):
     pass
-
-
-def settings_of(state: abc.Mapping[str, Any]) -> Settings:
-    """The settings that a run was started with."""
-    return Settings(**state["settings"])

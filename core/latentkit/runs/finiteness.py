@@ -18,7 +18,6 @@ from torch import Tensor
 
 from latentkit.engine.program import Outcome, Program
 from latentkit.engine.training import Training
-from latentkit.engine.updates import trainable
 from latentkit.runs.files import write_tensors
 from latentkit.wiring.wiring import Phase
 
@@ -92,15 +91,18 @@ class Watcher:
 
     def _gradients(self, program: Program, slots: abc.Sequence[Any], outcome: Outcome) -> tuple[str, str]:
         for phase in program.plan.running:
-            names = [f"{part}.{name}" for part in phase.spec.train for name in trainable(self.training.modules[part])]
-            pairs = zip(names, outcome.gradients[phase.name], strict=True)
-            bad = [name for name, gradient in pairs if gradient is not None and not bool(gradient.isfinite().all())]
+            named = program.named(phase, outcome.gradients[phase.name])
+            bad = [f"{part}.{name}" for part, name, gradient in named if not _is_finite(gradient)]
             if bad:
                 more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
                 with self.training.settings.autocast():
                     cause = _causes(program, phase, slots)
                 return phase.name, f"the gradient {cause}at {bad[0]}{more} is not finite"
         return "", ""
+
+
+def _is_finite(gradient: Tensor | None) -> bool:
+    return gradient is None or bool(gradient.isfinite().all())
 
 
 def _losses(bad: abc.Sequence[tuple[str, str]]) -> str:
@@ -115,7 +117,7 @@ def _causes(program: Program, phase: Phase, slots: abc.Sequence[Any]) -> str:
     bad = []
     for (owner, name), value in program.terms(fresh).items():
         found = program.gradients_of(phase, {(owner, name): value}, fresh)
-        if not all(bool(gradient.isfinite().all()) for gradient in found if gradient is not None):
+        if not all(map(_is_finite, found)):
             bad.append(f"{owner}.{name}")
     return f"of {', '.join(bad)} " if bad else ""
 

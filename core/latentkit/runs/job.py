@@ -120,7 +120,6 @@ class Job:
         with lifecycle, self.training.settings.matrix_products(), self._own_randomness():
             with self.stopping:
                 self._loop(lifecycle)
-            save_model(self.folder.model, self.training, self.recipe_text)
             lifecycle.tell("run_finished", self.event())
         seconds = time.perf_counter() - start
         write_card(self.folder, self.wiring, self.training, self.versions, seconds)
@@ -130,6 +129,8 @@ class Job:
     def _loop(self, lifecycle: Lifecycle) -> None:
         training, plan = self.training, self.wiring.recipe.train
         lifecycle.tell("run_started", self.event())
+        if training.step_count >= self.steps:  # only the end is missing: every other way ends with a checkpoint
+            save_model(self.folder.model, training, self.recipe_text)
         if lifecycle.listens("phase_done"):
             training.phase_done = lambda phase: lifecycle.tell("phase_done", self.event(), phase=phase)
         while training.step_count < self.steps and not self.stopping.wanted:

@@ -64,14 +64,14 @@ def train(
     registry, say = registry or default_registry(), say or (lambda _: None)
     observers = [_observer(item, registry) for item in observers]
     check_observers(registry.manager, observers)
-    if resume:
-        own = _own_recipe(out, registry, say)
-        recipe = own if recipe is None else recipe  # overrides are compared with the run's own recipe
+    stored = _stored(out, registry, say) if resume else None
+    if stored is not None and recipe is None:
+        recipe = stored  # overrides are compared with the run's own recipe
     given = _given(recipe, overrides, steps, seed, registry)
     asked = {"device": device, "precision": precision, "channels_last": channels_last}
     chosen: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    if resume:
-        return _resumed(given, out, steps, chosen, observers, registry, say)
+    if stored is not None and out is not None:
+        return _resumed(stored, given, Folder(Path(out)), steps, chosen, observers, registry, say)
     if given is None:
         raise RunError("a recipe is needed: a shipped name (see `latentkit recipes`), or a path ending in .toml")
     folder = Folder(Path(out) if out is not None else default_folder(given.name))
@@ -96,12 +96,9 @@ def _given(
 
 
 def _resumed(
-    given: Source | None, out: str | Path | None, steps: int | None, chosen: dict[str, Any],
+    stored: Source, given: Source | None, folder: Folder, steps: int | None, chosen: dict[str, Any],
     observers: abc.Sequence[object], registry: Registry, say: Say,
 ) -> Run:  # fmt: skip
-    assert out is not None
-    folder = Folder(Path(out))
-    stored = source_of(folder.recipe.resolve(), None, registry)
     if given is not None:
         _same_recipe(stored.tables, given.tables)
         steps = steps or _steps(given.tables)
@@ -132,20 +129,20 @@ def _resumed(
     return job.run(observers)
 
 
-def _own_recipe(out: str | Path | None, registry: Registry, say: Say) -> Path:
+def _stored(out: str | Path | None, registry: Registry, say: Say) -> Source:
     """The ``recipe.toml`` of a run to continue; every checkpoint has a copy of it."""
     if out is None:
         raise RunError("--resume needs --out: the folder of the run to continue")
     folder = Folder(Path(out))
     try:
-        source_of(folder.recipe.resolve(), None, registry)
+        return source_of(folder.recipe.resolve(), None, registry)
     except RecipeError as error:
         saved = checkpoint.newest(folder.path)
         if saved is None or not saved.recipe:
             raise error if folder.is_run() else _no_run(folder) from None
         write_atomically(folder.recipe, saved.recipe.encode())
         say(f"{folder.recipe}: missing or damaged; taken from the checkpoint of step {saved.state['step']}")
-    return folder.recipe.resolve()
+        return source_of(folder.recipe.resolve(), None, registry)
 
 
 def _no_run(folder: Folder) -> RunError:
