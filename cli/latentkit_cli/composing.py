@@ -124,13 +124,11 @@ def _again(path: Path) -> str:
 def made(run: Run) -> dict[str, Path]:
     """The files of a run that are there, by what they are."""
     step = f"{run.model.step:08d}.png"
+    pictures = {file.parent.name: file for file in sorted(run.path.glob(f"*/{step}"))}
     files = {
-        "weights": run.path / "model.safetensors",
-        "samples": run.path / "samples" / step,
-        "reconstructions": run.path / "reconstructions" / step,
-        "figures": run.path / "metrics.jsonl",
+        "weights": run.path / "model.safetensors", **pictures, "figures": run.path / "metrics.jsonl",
         "card": run.path / "card.md",
-    }
+    }  # fmt: skip
     return {what: file for what, file in files.items() if file.is_file()}
 
 
@@ -156,11 +154,16 @@ def _report(run: Run) -> str:
 
 def next_commands(run: Run, where: str) -> list[tuple[str, str]]:
     """What can be done with a run, and the command of each; ``where`` is its folder as typed."""
-    roles = run.model.roles
+    from latentkit.runs.observing import can_sample
+    from latentkit_cli.ends import computed_from
+
+    model = run.model
+    drawn = "decode" in model.roles and model.wiring.code is not None and not computed_from(model.wiring.code)
+    samples, rebuilds = can_sample(model), "reconstruct" in model.roles
     commands = [
-        ("sample", f"latentkit sample {where} -n 64 --seed 1", "more samples"),
-        ("decode", f"latentkit interpolate {where} 1 2", "the way from one draw to another"),
-        ("reconstruct", f"latentkit reconstruct {where} PICTURES", "your own pictures, or a folder of them"),
-        ("encode", f"latentkit eval {where}", "figures"),
+        (samples, f"latentkit sample {where} -n 64 --seed 1", "more samples"),
+        (drawn, f"latentkit interpolate {where} 1 2", "the way from one draw to another"),
+        (rebuilds, f"latentkit reconstruct {where} PICTURES", "your own pictures, or a folder of them"),
+        (samples or "encode" in model.roles, f"latentkit eval {where}", "figures"),
     ]
-    return [(command, what) for role, command, what in commands if role in roles]
+    return [(command, what) for can, command, what in commands if can]

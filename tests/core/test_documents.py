@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -79,3 +80,17 @@ def test_shipped_hybrids_are_short() -> None:
         lines = [line for line in path.read_text().splitlines() if line.strip()]
         of_a_paper = any(line.startswith("paper") for line in lines)
         assert len(lines) <= (35 if of_a_paper else 25), path.name
+
+
+def test_the_page_of_costs_is_what_is_counted_and_relatives_cost_little() -> None:
+    spec = importlib.util.spec_from_file_location("lines", ROOT / "benchmarks/lines.py")
+    assert spec is not None
+    assert spec.loader is not None
+    lines = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lines)
+    assert (ROOT / "docs/systems.md").read_text() == lines.page()  # else: python benchmarks/lines.py
+    python = {cost.system: cost.python for cost in lines.costs()}
+    assert set(python) == set(lk.recipes())
+    for system in ("aae", "vae-gan", "bigan", "introvae", "age", "veegan"):
+        assert python[system] <= 60, system
+    assert python["beta-vae"] == 0

@@ -69,10 +69,31 @@ def test_bernoulli_nll_of_logits_is_exact_where_probabilities_saturate() -> None
     assert float(bernoulli_nll(logits.sigmoid(), ones, logits=False)) == pytest.approx(-math.log(least) + math.log(2))
 
 
-def test_bernoulli_nll_of_saturated_probabilities_has_a_finite_gradient() -> None:
+def test_bernoulli_nll_of_saturated_probabilities_has_no_gradient() -> None:
     p = torch.tensor([[0.0, 1.0, 0.25]]).double().requires_grad_()
     (gradient,) = torch.autograd.grad(bernoulli_nll(p, torch.ones_like(p), logits=False).sum(), p)
-    assert gradient.tolist() == [[0.0, -1.0, -4.0]]
+    assert gradient.tolist() == [[0.0, 0.0, -4.0]]
+    logits = torch.tensor([[-200.0, 200.0, -60.0]], requires_grad=True)
+    value = bernoulli_nll(logits.sigmoid(), torch.ones(1, 3), logits=False).sum() * 1e6
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert gradient.tolist() == [[0.0, 0.0, pytest.approx(-1e6)]]
+
+
+def test_the_gradients_of_bernoulli_nll_are_those_of_its_formula() -> None:
+    def plain(p: Tensor, t: Tensor) -> Tensor:
+        return -(t * p.log() + (1 - t) * (1 - p).log()).sum(1)
+
+    def mine(p: Tensor, t: Tensor) -> Tensor:
+        return bernoulli_nll(p, t, logits=False)
+
+    values = [randn(4, 5, seed=seed).sigmoid().requires_grad_() for seed in range(2)]
+    for first, second in zip(
+        torch.autograd.grad(mine(*values).square().sum(), values, create_graph=True),
+        torch.autograd.grad(plain(*values).square().sum(), values, create_graph=True), strict=True,
+    ):  # fmt: skip
+        torch.testing.assert_close(first, second, rtol=1e-12, atol=0)
+        again = (torch.autograd.grad(g.square().sum(), values, retain_graph=True) for g in (first, second))
+        torch.testing.assert_close(*again, rtol=1e-10, atol=0)
 
 
 def test_losses_keep_their_digits_under_autocast() -> None:

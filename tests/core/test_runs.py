@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import latentkit as lk
+from latentkit import pictures
+from latentkit.engine.batches import open_samples
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
 from latentkit.runs.files import read_tensors, write_json
+
+Narrow = abc.Callable[..., dict[str, object]]
 
 TINY: dict[str, object] = {
     "parts.E.channels_base": 4, "parts.G.channels_base": 4, "data.count": 40, "data.resolution": 8,
@@ -47,6 +53,22 @@ def test_a_run_folder_has_what_its_page_promises(tmp_path: Path) -> None:
     }  # fmt: skip
     assert [record["step"] for record in run.metrics] == [2, 4]
     assert run.model.sample(3).shape == (3, 1, 8, 8)
+
+
+def test_what_a_recipe_translates_is_drawn_beside_its_originals(narrow: Narrow, tmp_path: Path) -> None:
+    run = lk.train("cyclegan", tmp_path / "run", steps=1, overrides=narrow("cyclegan"))
+    drawn = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*.png")}
+    assert drawn == {f"{role}/00000001.png" for role in ("a_to_b", "b_to_a", "cycle_b", "reconstructions")}
+    wiring = run.model.wiring
+    held_out = {}
+    for name, spec in wiring.recipe.data.items():
+        samples = open_samples(name, spec, wiring.data[name])
+        held_out[name] = samples.field(name, samples.held_out[:16], torch.float32)
+    for role, value in {"a_to_b": "a", "b_to_a": "b", "cycle_b": "b"}.items():
+        made = run.model.role(role, 16, **{value: held_out[value]})
+        expected = pictures.pairs(held_out[value].numpy(), made.numpy(), (-1.0, 1.0))
+        found = Image.open(run.path / role / "00000001.png")
+        assert np.array_equal(np.asarray(found), np.asarray(expected))
 
 
 @pytest.mark.parametrize(

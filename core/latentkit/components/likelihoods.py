@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import attrs
 import torch
@@ -16,6 +16,9 @@ from latentkit.errors import Mismatch
 from latentkit.interfaces import Loss
 from latentkit.interfaces.parts import Likelihood, Reduction, Role, Unit
 from latentkit.stateless import Scalar, loss
+
+_LEAST_VARIANCE = 1e-30
+"""Of a Bernoulli variable that has a gradient: the inverse times a weight is still a float32 number."""
 
 
 @loss("of: T, to: T -> score", likelihood="density", unit="nats", reduction="sum")
@@ -54,10 +57,46 @@ def bernoulli_nll(of: Tensor, to: Tensor, logits: bool = True) -> Tensor:
     """
     if logits:
         each = F.binary_cross_entropy_with_logits(of, to, reduction="none")
-    else:  # torch's own refuses to run under autocast
-        least = torch.finfo(of.dtype).tiny
-        each = -to * of.clamp(min=least).log() - (1 - to) * (1 - of).clamp(min=least).log()
+    else:
+        each = cast("Tensor", _CrossEntropy.apply(of, to))  # type: ignore[no-untyped-call]
     return reduce(each, "b ... -> b", "sum")
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Binary cross-entropy of probabilities, elementwise, ``p, t -> loss`` of one shape.
+
+    By its closed gradient, which costs half of what automatic differentiation of the logarithms does. torch's own is
+    slower still, refuses to run under autocast, and stops a program at probabilities that are not numbers.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(p: Tensor, t: Tensor) -> Tensor:
+        of_zero, of_one = _logarithms(p)
+        return torch.lerp(of_zero, of_one, t.to(p.dtype)).neg_()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        ((gradient,), (p, t)) = gradients, ctx.saved_tensors
+        of, to = None, None
+        if ctx.needs_input_grad[0]:
+            variance = p * (1 - p)
+            of = (gradient * (p - t) / variance).where(variance > _LEAST_VARIANCE, 0.0)
+        if ctx.needs_input_grad[1]:
+            of_zero, of_one = _logarithms(p)
+            to = gradient * (of_zero - of_one)
+        return of, to
+
+
+def _logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
+    """``ln(1 - p)`` and ``ln p``, which end at the logarithm of the smallest normal number."""
+    least = math.log(torch.finfo(p.dtype).tiny)
+    return torch.log1p(-p).clamp(min=least), p.log().clamp(min=least)
 
 
 @attrs.frozen(kw_only=True)

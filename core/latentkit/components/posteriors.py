@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from einops import reduce
-from torch import Tensor
+from einops import rearrange, reduce
+from torch import Tensor, nn
 
 
 class Posterior(NamedTuple):
@@ -32,3 +32,23 @@ def log_density(q: Posterior, z: Tensor) -> Tensor:
     """
     per_coordinate = math.log(2 * math.pi) + q.logvar + (z - q.mu).square() * (-q.logvar).exp()
     return -0.5 * reduce(per_coordinate, "... n -> ...", "sum")
+
+
+class ToPosterior(nn.Module):
+    """The two halves of a network's outputs as mean and log-variance, ``x -> b n`` each.
+
+    The network has a method ``features`` beside its outputs ``b (2 n)``, and so has this.
+    """
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the network's last layer reads."""
+        h: Tensor = self.trunk.features(x)  # type: ignore[operator]  # a method, to torch perhaps a module
+        return h
+
+    def forward(self, x: Tensor) -> Posterior:
+        """A diagonal Gaussian per sample."""
+        return Posterior(*rearrange(self.trunk(x), "b (two n) -> two b n", two=2))

@@ -58,7 +58,7 @@ model = lk.load("{folder.path.name}")
 images = model.sample(16, seed=0)
 ```
 
-The recipe is in `recipe.toml`, figures are in `metrics.jsonl`, pictures in `samples` and `reconstructions`.
+The recipe is in `recipe.toml`, figures are in `metrics.jsonl`, pictures in the folders beside them.
 """
     write_atomically(folder.path / CARD, text.encode())
 

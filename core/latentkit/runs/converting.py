@@ -154,5 +154,5 @@ def _written(folder: Folder, training: Training, origin: Origin, registry: Regis
     save_model(folder.model, training, recipe)
     write_card(folder, wiring, training, versions, 0.0)
     model = load(folder.path, registry=registry)
-    write_pictures(model, folder, None)
+    write_pictures(model, folder, {})
     return Run(folder.path, model, [], 0.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from latentkit import pictures
@@ -23,6 +24,8 @@ from latentkit.runs.loading import model_of
 from latentkit.wiring.graph import ancestors
 
 SAMPLES, RECONSTRUCTIONS = 64, 16
+ROLES = ("sample", "encode", "code", "decode", "reconstruct", "features")
+"""Roles that have a use of their own."""
 
 
 class MetricsFile:
@@ -63,31 +66,55 @@ class Pictures:
         finally:
             training.system.train()
 
-    def held_out(self) -> Tensor | None:
-        """A few images that were not trained on (the first ones where nothing is held out)."""
+    def held_out(self) -> dict[str, Tensor]:
+        """By value, a few images that were not trained on (the first ones where nothing is held out)."""
+        found = {}
         for samples in self.samples.values():
+            rest = samples.held_out if len(samples.held_out) else samples.training
             for value, field in samples.spec.gives.items():
                 if field == "image":
-                    rest = samples.held_out if len(samples.held_out) else samples.training
-                    return samples.field(value, rest[:RECONSTRUCTIONS], torch.float32)
-        return None
+                    found[value] = samples.field(value, rest[:RECONSTRUCTIONS], torch.float32)
+        return found
 
 
-def write_pictures(model: Model, folder: Folder, images: Tensor | None) -> list[Path]:
-    """Write a grid of samples and pairs of originals and reconstructions; returns the files."""
-    written = []
+def write_pictures(model: Model, folder: Folder, images: abc.Mapping[str, Tensor]) -> list[Path]:
+    """Write a grid of samples, and pairs of originals and what the roles make of them; returns the files.
+
+    Args:
+        model: what draws.
+        folder: the run, in which each kind of picture has a folder.
+        images: by value of the data, [n, c, h, w].
+    """
+    drawn: dict[str, Image.Image] = {}
     if can_sample(model):
-        path = folder.picture("samples", model.step)
-        image = pictures.grid(as_array(model.sample(SAMPLES, seed=0)), value_range(model))
-        pictures.save_png(image, path)
-        written.append(path)
-    if "reconstruct" in model.roles and images is not None:
-        path = folder.picture("reconstructions", model.step)
-        rebuilt = model.reconstruct(images.to(model.device, model.dtype))
-        pair = pictures.pairs(as_array(images), as_array(rebuilt), value_range(model))
-        pictures.save_png(pair, path)
-        written.append(path)
+        drawn["samples"] = pictures.grid(as_array(model.sample(SAMPLES, seed=0)), value_range(model))
+    if "reconstruct" in model.roles and images:
+        original = next(iter(images.values()))
+        rebuilt = model.reconstruct(original.to(model.device, model.dtype))
+        drawn["reconstructions"] = pictures.pairs(as_array(original), as_array(rebuilt), value_range(model))
+    for role, value in translations(model).items():
+        if value in images:
+            original = images[value]
+            made = model.role(role, len(original), **{value: original.to(model.device, model.dtype)})
+            drawn[role] = pictures.pairs(as_array(original), as_array(made), value_range(model))
+    written = []
+    for kind, picture in drawn.items():
+        written.append(folder.picture(kind, model.step))
+        pictures.save_png(picture, written[-1])
     return written
+
+
+def translations(model: Model) -> dict[str, str]:
+    """Roles of the recipe's own that make an image of an image of the same size, and the value that each reads."""
+    spaces, found = model.wiring.spaces, {}
+    for role, node in model.wiring.inference.items():
+        needed = [source for source in ancestors([node]) if source.is_source("data")]
+        if role in ROLES or len(needed) != 1 or spaces[node].kind != "image":
+            continue
+        value = str(needed[0].source[1])
+        if spaces[node].dims == model.wiring.data_spaces[value].dims:
+            found[role] = value
+    return found
 
 
 def can_sample(model: Model) -> bool:

@@ -11,7 +11,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from latentkit.components.layers import SameConv2d, SameConvTranspose2d, SelfModulatedBatchNorm
-from latentkit.components.posteriors import Posterior
 from latentkit_plugins.dcgan._layout import BASE
 
 NormMaker = abc.Callable[[int], nn.Module]
@@ -63,22 +62,6 @@ class Score(nn.Module):
         """One unbounded number per sample."""
         score: Tensor = rearrange(self.trunk(x), "b 1 -> b")
         return score
-
-
-class ToPosterior(nn.Module):
-    """The two halves of a trunk's outputs as mean and log-variance, ``b c h w -> b n`` each."""
-
-    def __init__(self, trunk: Trunk) -> None:
-        super().__init__()
-        self.trunk = trunk
-
-    def features(self, x: Tensor) -> Tensor:
-        """``b c h w -> b flat``, activated."""
-        return self.trunk.features(x)
-
-    def forward(self, x: Tensor) -> Posterior:
-        """A diagonal Gaussian per sample."""
-        return Posterior(*rearrange(self.trunk(x), "b (two n) -> two b n", two=2))
 
 
 class PairScore(nn.Module):

@@ -14,11 +14,12 @@ import attrs
 from attrs.validators import ge, gt, in_
 from torch import nn
 
+from latentkit.components.posteriors import ToPosterior
 from latentkit.components.sizes import known_sizes
 from latentkit.errors import Mismatch
 from latentkit.interfaces import Discriminator, Encoder, Generator, Part, Range
 from latentkit_plugins.dcgan._layout import channels_by_level, with_flat
-from latentkit_plugins.dcgan._networks import Deconvolutions, PairScore, Score, ToPosterior, Trunk, make_norms
+from latentkit_plugins.dcgan._networks import Deconvolutions, PairScore, Score, Trunk, make_norms
 
 Normalization = Literal["batch", "none"]
 Activation = Literal["tanh", "sigmoid", "linear"]

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons as mapping, generator, encoder and discriminator; no paper of their own.
+"""Multilayer perceptrons as mapping, generator, encoder, posterior and discriminator; no paper of their own.
 
 Layers start as ``torch.nn.Linear`` does. All hidden layers have one width and are followed by a leaky ReLU.
 """
@@ -14,6 +14,7 @@ from attrs.validators import ge, in_, le
 from einops import rearrange
 from torch import Tensor, nn
 
+from latentkit.components.posteriors import ToPosterior
 from latentkit.components.sizes import MOST_LAYERS, known_sizes
 from latentkit.interfaces import Discriminator, Encoder, Generator, Mapping, Range
 
@@ -86,6 +87,27 @@ class MlpEncoder(Encoder):
         """``x: b channels height width -> w: b dim``; ``features`` is the last hidden layer, activated."""
         channels, height, width, dim = known_sizes(self, "channels", "height", "width", "dim")
         return _Perceptron(channels * height * width, self.hidden, self.layers, dim, self.slope)
+
+
+@attrs.frozen(kw_only=True)
+class MlpPosterior(Encoder):
+    """Perceptron from image to a diagonal Gaussian over latents."""
+
+    ports: ClassVar[str] = "x: image[channels, height, width] in range -> q: posterior[dim]"
+    independent: ClassVar[bool] = True
+    entries: ClassVar[abc.Mapping[str, str]] = MlpEncoder.entries
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    dim: int | None = None
+    hidden: int = attrs.field(default=256, validator=ge(1))
+    layers: int = attrs.field(default=3, validator=[ge(2), le(MOST_LAYERS)])
+    slope: float = 0.2
+
+    def build(self) -> nn.Module:
+        """``x: b channels height width -> q``, with ``mu`` and ``logvar`` of ``b dim`` each, unbounded."""
+        channels, height, width, dim = known_sizes(self, "channels", "height", "width", "dim")
+        return ToPosterior(_Perceptron(channels * height * width, self.hidden, self.layers, 2 * dim, self.slope))
 
 
 @attrs.frozen(kw_only=True)
