@@ -40,8 +40,8 @@ RunPrecision = Annotated[
     str | None,
     typer.Option(
         "--precision", metavar="P",
-        help="float32; medium (coarser float32 matrix products, faster on many CPUs); bfloat16 (autocast); float64. "
-        " [default: float32]",
+        help="float32; medium (torch's medium float32 matrix products, faster on many CPUs); auto (medium where it is "
+        "as exact here, else float32); bfloat16 (autocast); float64.  [default: auto]",
     ),
 ]  # fmt: skip
 ChannelsLast = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import abc
 from typing import Literal
 
@@ -11,16 +12,20 @@ import torch
 
 from latentkit.errors import LatentkitError
 
-Precision = Literal["float32", "medium", "bfloat16", "float64"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "medium", "bfloat16", "float64")
+Precision = Literal["auto", "float32", "medium", "bfloat16", "float64"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "medium", "bfloat16", "float64")
+_TOLERANCE = 1e-6
+"""Relative error of a matrix product that still counts as float32's; its own is near 3e-7."""
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
     """How a run computes.
 
-    ``precision``: ``float32``; ``medium`` (torch's medium float32 matrix products); ``bfloat16`` (autocast; weights,
-    losses and updates stay float32); ``float64``.
+    ``precision``: ``float32``; ``medium`` (torch's medium float32 matrix products, on many CPUs another library whose
+    products are as exact and much faster, on some coarser); ``auto`` (``medium`` where it is as exact, else
+    ``float32``; decided by :meth:`settled`); ``bfloat16`` (autocast; weights, losses and updates stay float32);
+    ``float64``.
     """
 
     device: str = "cpu"
@@ -52,6 +57,13 @@ class Settings:
             raise LatentkitError(f"--device {self.device}: not available here; there is: {here}") from error
         return device
 
+    def settled(self) -> Settings:
+        """These settings with ``auto`` decided, by a product's error and no timing: the same on the same machine."""
+        if self.precision != "auto":
+            return self
+        exact = self.torch_device().type == "cpu" and medium_error() < _TOLERANCE
+        return attrs.evolve(self, precision="medium" if exact else "float32")
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The context that a forward runs in."""
         if self.precision != "bfloat16":
@@ -63,10 +75,25 @@ class Settings:
     @contextlib.contextmanager
     def matrix_products(self) -> abc.Iterator[None]:
         """Torch's global precision of float32 matrix products, for the duration of a run."""
-        before = torch.get_float32_matmul_precision()
-        if self.precision == "medium":
-            torch.set_float32_matmul_precision("medium")
-        try:
+        with _products("medium") if self.precision == "medium" else contextlib.nullcontext():
             yield
-        finally:
-            torch.set_float32_matmul_precision(before)
+
+
+@functools.cache
+def medium_error() -> float:
+    """Relative error of torch's medium float32 matrix products on this CPU."""
+    numbers = torch.Generator().manual_seed(0)
+    a, b = torch.randn(256, 1024, generator=numbers), torch.randn(1024, 256, generator=numbers)
+    exact = a.double() @ b.double()
+    with _products("medium"):
+        return float((a @ b - exact).norm() / exact.norm())
+
+
+@contextlib.contextmanager
+def _products(precision: str) -> abc.Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

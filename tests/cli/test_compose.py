@@ -68,7 +68,7 @@ def test_settings_of_the_run_reach_it(latentkit: Command) -> None:
         (["nothing.toml"], "no such recipe file: nothing.toml"),
         ([], "a recipe is needed"),
         (["alae-mlp", "--set", "train.batch"], "--set train.batch: expected KEY=VALUE"),
-        (["alae-mlp", "--precision", "half"], "expected one of float32, medium, bfloat16, float64; found 'half'"),
+        (["alae-mlp", "--precision", "half"], "expected one of auto, float32, medium, bfloat16, float64; found 'half'"),
         (["alae-mlp", "--device", "abacus"], "--device abacus: not available here"),
         (["alae-mlp", "--steps", "0"], "Invalid value for '--steps'"),
         (["--resume"], "--resume needs --out"),

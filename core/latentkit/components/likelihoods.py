@@ -69,16 +69,11 @@ class _CrossEntropy(torch.autograd.Function):
     slower still, refuses to run under autocast, and stops a program at probabilities that are not numbers.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(p: Tensor, t: Tensor) -> Tensor:
+    def forward(ctx: Any, p: Tensor, t: Tensor) -> Tensor:  # with setup_context, apply would inspect this every time
+        ctx.save_for_backward(p, t)
         of_zero, of_one = _logarithms(p)
         return torch.lerp(of_zero, of_one, t.to(p.dtype)).neg_()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -96,7 +91,7 @@ class _CrossEntropy(torch.autograd.Function):
 def _logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
     """``ln(1 - p)`` and ``ln p``, which end at the logarithm of the smallest normal number."""
     least = math.log(torch.finfo(p.dtype).tiny)
-    return torch.log1p(-p).clamp(min=least), p.log().clamp(min=least)
+    return (1 - p).log().clamp(min=least), p.log().clamp(min=least)
 
 
 @attrs.frozen(kw_only=True)

@@ -51,7 +51,7 @@ class Training:
         batch: int | None = None,
         seed: int | None = None,
     ) -> None:
-        self.wiring, self.settings = wiring, settings or Settings()
+        self.wiring, self.settings = wiring, (settings or Settings()).settled()
         self.batch = batch or wiring.recipe.train.batch
         self.seed = wiring.recipe.train.seed if seed is None else seed
         self.device, self.dtype = self.settings.torch_device(), self.settings.dtype

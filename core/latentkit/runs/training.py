@@ -48,7 +48,8 @@ def train(
         seed: the run's seed; the recipe's by default.
         resume: continue the run in ``out``, with its own recipe and settings.
         device: ``cpu``, ``cuda``, ...; ``cpu`` by default.
-        precision: ``float32`` (default), ``medium``, ``bfloat16`` or ``float64``.
+        precision: ``float32``, ``medium``, ``bfloat16``, ``float64``, or ``auto`` (default): ``medium`` where its matrix
+            products are as exact as float32's on this CPU, else ``float32``.
         channels_last: keep images and convolutions in channels-last layout.
         observers: objects with lifecycle hooks for this run, or names of observers (``tensorboard``).
         registry: where components are found.
@@ -77,7 +78,7 @@ def train(
     folder = Folder(Path(out) if out is not None else default_folder(given.name))
     if folder.path.is_dir() and any(folder.path.iterdir()):
         folder.create()  # says what is wrong with it
-    job = Job.prepare(given, folder, Settings(**chosen), registry, say)
+    job = Job.prepare(given, folder, Settings(**{"precision": "auto", **chosen}), registry, say)
     folder.create()
     job.begin()
     return job.run(observers)
@@ -106,7 +107,7 @@ def _resumed(
     name = str(found.state.get("recipe", folder.path.name)) if found else folder.path.name
     tables = merge(stored.tables, {"train": {"steps": steps}}) if steps else stored.tables
     source = attrs.evolve(stored, tables=tables, name=name)
-    settings = Settings(**{**(found.state["settings"] if found else {}), **chosen})
+    settings = Settings(**{**(found.state["settings"] if found else {"precision": "auto"}), **chosen})
     job = Job.prepare(source, folder, settings, registry, say)
     if found is None:
         say("no checkpoint yet; starting at step 0")
