@@ -65,8 +65,10 @@ def trained(name: str, out: Path, folder: Path, budget: float) -> None:
         return
     steps = round(lk.read(name).tables["train"]["steps"] * budget)  # type: ignore[index,call-overload]
     started = (out / "recipe.toml").is_file()
-    run = lk.train(None if started else name, out, steps=steps, overrides=None if started else data_of(name, folder),
-                   resume=started)  # fmt: skip
+    if started:
+        run = lk.train(None, out, steps=steps, resume=True)
+    else:
+        run = lk.train(name, out, steps=steps, overrides=data_of(name, folder), channels_last=True)
     seconds = run.seconds / run.model.images * 1000 if not started else None
     (out / "zoo.json").write_text(json.dumps({"seconds": seconds, "steps": run.model.step, "images": run.model.images}))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from latentkit.evaluation.code_prior import CodePrior
     from latentkit.evaluation.expost import fit_prior
+    from latentkit.functions import loss, regularizer, stateless
     from latentkit.hooks import hookimpl
     from latentkit.interfaces import (
         Conversion,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from latentkit.runs.loading import load
     from latentkit.runs.stopping import Interrupted, StopRun
     from latentkit.runs.training import train
-    from latentkit.stateless import loss, regularizer, stateless
 
 _HOMES = {
     "api": ("Comparison", "Recipe", "check", "compare", "compose", "evaluate", "explain", "read", "recipes"),
@@ -55,6 +55,7 @@ _HOMES = {
                "RegistryError", "RunError"),
     "evaluation.code_prior": ("CodePrior",),
     "evaluation.expost": ("fit_prior",),
+    "functions": ("loss", "regularizer", "stateless"),
     "hooks": ("hookimpl",),
     "interfaces": ("Conversion", "Converter", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
                    "Loss", "Mapping", "Metric", "Observer", "Part", "Prior", "Regularizer"),
@@ -66,7 +67,6 @@ _HOMES = {
     "runs.job": ("Run",),
     "runs.stopping": ("Interrupted", "StopRun"),
     "runs.training": ("train",),
-    "stateless": ("loss", "regularizer", "stateless"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

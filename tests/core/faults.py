@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from latentkit.components.posteriors import Posterior
 from latentkit.errors import DataError, RunError
+from latentkit.functions import loss, stateless
 from latentkit.hooks import hookimpl
 from latentkit.interfaces import (
     Conversion,
@@ -36,7 +37,6 @@ from latentkit.optimizers import Optimizer, Slots
 from latentkit.recipe.quantities import Constant, Quantity, number
 from latentkit.shaping import Constraint, Initializer
 from latentkit.spaces import Space
-from latentkit.stateless import loss, stateless
 from latentkit.testing import Example
 
 FAULTS: dict[str, tuple[object, str]] = {}

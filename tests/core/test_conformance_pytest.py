@@ -11,7 +11,7 @@ import pytest
 
 MODULE = """
 import latentkit as lk
-from latentkit.stateless import stateless
+from latentkit.functions import stateless
 
 @lk.loss("of: T, to: T -> score")
 def sound(of, to):

@@ -21,10 +21,10 @@ from latentkit.evaluation.dependence import standing_for_code
 from latentkit.evaluation.evaluate import evaluate
 from latentkit.evaluation.likelihood import NegativeLogLikelihood, log_weights
 from latentkit.evaluation.subjects import samples_of
+from latentkit.functions import loss, stateless
 from latentkit.hooks import hookimpl
 from latentkit.model import Model
 from latentkit.registry.manager import Registry
-from latentkit.stateless import loss, stateless
 
 VAE = str(Path(__file__).parent / "systems" / "vae.toml")
 DIM, SIZE, STD, HELD_OUT = 6, 64, 0.5, 12

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import latentkit as lk
 from latentkit._building import wired
 from latentkit.engine.training import Training
 from latentkit.errors import RegistryError
@@ -158,3 +159,8 @@ def test_a_component_that_cannot_be_imported_says_whose_it_is(folder: Path) -> N
     registry = Registry(SHIPPED, [point])
     with pytest.raises(RegistryError, match=r"'lost\.gone' of plugin 'lost' cannot be imported: ModuleNotFoundError"):
         registry.load("lost.gone")
+
+
+def test_no_public_name_is_hidden_by_a_module_of_the_package() -> None:
+    modules = {path.stem for path in Path(lk.__file__).parent.iterdir()}
+    assert modules & set(lk.__all__) == set()

@@ -19,9 +19,9 @@ from latentkit.explaining.facts import Facts
 from latentkit.explaining.layout import WIDTH
 from latentkit.explaining.pushes import Pushes
 from latentkit.explaining.taxonomy import Taxon
+from latentkit.functions import loss
 from latentkit.recipe.source import read
 from latentkit.registry.manager import Registry, default_registry
-from latentkit.stateless import loss
 from latentkit.wiring.graph import differentiable_ancestors
 from latentkit.wiring.wiring import Wiring
 

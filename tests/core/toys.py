@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latentkit.functions import Scalar, loss, stateless
 from latentkit.hooks import hookimpl
 from latentkit.interfaces import DataSource, Discriminator, Encoder, Function, Generator, Mapping, Table
-from latentkit.stateless import Scalar, loss, stateless
 
 IMAGE = "image[channels, height, width]"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentkit.stateless import loss
+from latentkit.functions import loss
 
 APART = {"real": "up", "fake": "down"}
 """Where a discriminator's objective moves the scores."""

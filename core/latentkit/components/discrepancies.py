@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from latentkit._apply import Apply
 from latentkit.errors import Mismatch
+from latentkit.functions import loss
 from latentkit.interfaces import Loss
 from latentkit.interfaces.parts import Role, Unit
-from latentkit.stateless import loss
 
 Kernel = Literal["imq", "rbf"]
 

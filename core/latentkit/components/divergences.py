@@ -12,7 +12,7 @@ from einops import reduce
 from torch import Tensor
 
 from latentkit.components.posteriors import Posterior
-from latentkit.stateless import Scalar, loss
+from latentkit.functions import Scalar, loss
 
 
 @loss("of: posterior[dim] -> score", role="divergence", unit="nats", reduction="sum")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from latentkit._apply import Apply
 from latentkit.errors import Mismatch
+from latentkit.functions import Scalar, loss
 from latentkit.interfaces import Loss
 from latentkit.interfaces.parts import Likelihood, Reduction, Role, Unit
-from latentkit.stateless import Scalar, loss
 
 _LEAST_VARIANCE = 1e-30
 """Of a Bernoulli variable that has a gradient: the inverse times a weight is still a float32 number."""

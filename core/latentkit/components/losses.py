@@ -5,7 +5,7 @@ from __future__ import annotations
 from einops import reduce
 from torch import Tensor
 
-from latentkit.stateless import loss
+from latentkit.functions import loss
 
 
 @loss("of: T, to: T -> score", role="distance", unit="absolute", reduction="mean")

@@ -10,7 +10,7 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from latentkit.errors import Mismatch
-from latentkit.stateless import regularizer
+from latentkit.functions import regularizer
 
 _SQUARED_NORM_FLOOR = 1e-24
 """Keeps the square root differentiable at 0; below float64 resolution of any norm above 1e-4."""

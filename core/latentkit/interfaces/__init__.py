@@ -12,7 +12,7 @@ Write a part as a final class::
 
         def build(self) -> nn.Module: ...
 
-What has no parameters and no options worth a class is a decorated function: see ``latentkit.stateless``.
+What has no parameters and no options worth a class is a decorated function: see ``latentkit.functions``.
 """
 
 from __future__ import annotations

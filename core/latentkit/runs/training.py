@@ -48,8 +48,8 @@ def train(
         seed: the run's seed; the recipe's by default.
         resume: continue the run in ``out``, with its own recipe and settings.
         device: ``cpu``, ``cuda``, ...; ``cpu`` by default.
-        precision: ``float32``, ``medium``, ``bfloat16``, ``float64``, or ``auto`` (default): ``medium`` where its matrix
-            products are as exact as float32's on this CPU, else ``float32``.
+        precision: ``float32``, ``medium``, ``bfloat16``, ``float64``, or ``auto`` (default): ``medium`` where its
+            matrix products are as exact as float32's on this CPU, else ``float32``.
         channels_last: keep images and convolutions in channels-last layout.
         observers: objects with lifecycle hooks for this run, or names of observers (``tensorboard``).
         registry: where components are found.

@@ -14,7 +14,7 @@ import latentkit as lk
 import torch.nn.functional as F
 from attrs.validators import ge, gt
 from latentkit.components.sizes import known_sizes
-from latentkit.stateless import Scalar
+from latentkit.functions import Scalar
 from torch import Tensor, nn
 
 

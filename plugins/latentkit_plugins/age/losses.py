@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latentkit.stateless import loss
+from latentkit.functions import loss
 
 
 @loss("of: latent[n] -> scalar", role="divergence", unit="nats", reduction=lambda part: "mean" if part.mean else "sum")

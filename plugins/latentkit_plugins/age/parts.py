@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentkit.stateless import stateless
+from latentkit.functions import stateless
 
 
 @stateless("mapping", "h: latent[n] -> z: latent[n]")

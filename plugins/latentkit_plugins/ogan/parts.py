@@ -15,8 +15,8 @@ from attrs.validators import ge
 from torch import Tensor, nn
 
 from latentkit.components.sizes import known_sizes
+from latentkit.functions import loss, stateless
 from latentkit.interfaces import Discriminator, Mapping
-from latentkit.stateless import loss, stateless
 from latentkit_plugins.ogan.operators import N, avg, rho
 
 

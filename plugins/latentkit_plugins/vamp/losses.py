@@ -11,7 +11,7 @@ import math
 from torch import Tensor
 
 from latentkit.components.posteriors import Posterior, log_density
-from latentkit.stateless import loss, stateless
+from latentkit.functions import loss, stateless
 
 
 # Of the components, which are a batch of their own, every one counts for every sample.
