@@ -173,7 +173,7 @@ class Model:
 
             def piece(node: Node, start: int = start) -> Any:
                 value = whole(node)
-                per_sample = isinstance(value, Tensor) and value.ndim > 0 and len(value) == n and _batched(node)
+                per_sample = isinstance(value, Tensor) and value.ndim > 0 and len(value) == n and self._batched(node)
                 return value[start : start + CHUNK] if per_sample else value
 
             chunks.append(evaluate(nodes, self.parts, self.wiring.spaces, piece))
@@ -200,6 +200,9 @@ class Model:
             return quantity.at(self.step, self.images)
         raise LatentkitError(f"'{self.name}' needs a value for '{name}': pass it as {name}=...")
 
+    def _batched(self, node: Node) -> bool:
+        return node.is_source("draw", "data", "kept") and self.wiring.spaces[node].batched
+
     def _data_name(self) -> str:
         for name, space in self.wiring.data_spaces.items():
             if space.kind == "image":
@@ -217,7 +220,3 @@ def _joined(chunks: abc.Sequence[Any]) -> Any:
     if isinstance(chunks[0], Tensor):
         return torch.cat(list(chunks))
     return type(chunks[0])(*(_joined(fields) for fields in zip(*chunks, strict=True)))
-
-
-def _batched(node: Node) -> bool:
-    return node.is_source("draw", "data", "kept")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import abc
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -11,23 +13,48 @@ from torch import Tensor, nn
 
 
 class EqualizedLinear(nn.Module):
-    """Linear layer with equalised learning rate (Karras et al. 2018, section 4.1), in its implicit form.
+    """Linear layer with equalised learning rate (Karras et al. 2018, section 4.1). ``b inputs -> b outputs``.
 
-    Weights are stored as they act: the initial deviation is gain / sqrt(inputs), biases start at 0. What
-    equalises is the optimizer, which multiplies the step of each parameter by ``step_multipliers``.
-    ``b inputs -> b outputs``.
+    Implicit, as ALAE has it: weights are stored as they act, with deviation gain / sqrt(inputs), and what equalises is
+    the optimizer, which multiplies the step of each parameter by ``step_multipliers``. With ``runtime``, as in PGGAN
+    and StyleGAN, weights are stored with deviation 1 / lrmul and multiplied in every call, for any optimizer. Both
+    start as the same function; biases start at 0.
     """
 
-    def __init__(self, inputs: int, outputs: int, gain: float = math.sqrt(2), lrmul: float = 1.0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, gain: float = math.sqrt(2), lrmul: float = 1.0, runtime: bool = False
+    ) -> None:
         super().__init__()
         deviation = gain / math.sqrt(inputs)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) * deviation)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) * (1 / lrmul if runtime else deviation))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.step_multipliers: dict[str, float] = {"weight": deviation * lrmul, "bias": lrmul}
+        multipliers = {"weight": deviation * lrmul, "bias": lrmul}
+        self.step_multipliers: dict[str, float] = {} if runtime else multipliers
+        self.factors = (multipliers["weight"], multipliers["bias"]) if runtime else None
 
     def forward(self, x: Tensor) -> Tensor:
         """``b inputs -> b outputs``."""
-        return F.linear(x, self.weight, self.bias)
+        if self.factors is None:
+            return F.linear(x, self.weight, self.bias)
+        return F.linear(x, self.weight * self.factors[0], self.bias * self.factors[1])
+
+
+class MappingNetwork(nn.Module):
+    """Pixel norm, then equalised linear layers, each activated, the last one too (Karras et al. 2019). ``b d -> b d'``."""
+
+    def __init__(self, widths: abc.Sequence[int], slope: float, lrmul: float, runtime: bool = False) -> None:
+        super().__init__()
+        self.slope = slope
+        self.layers = nn.ModuleList(
+            EqualizedLinear(before, after, lrmul=lrmul, runtime=runtime) for before, after in pairwise(widths)
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``b d -> b d'``."""
+        w = pixel_norm(z)
+        for layer in self.layers:
+            w = F.leaky_relu(layer(w), self.slope)
+        return w
 
 
 class SameConv2d(nn.Module):
@@ -128,6 +155,7 @@ def nearest_resize(x: Tensor, height: int, width: int) -> Tensor:
 
 __all__ = [
     "EqualizedLinear",
+    "MappingNetwork",
     "SameConv2d",
     "SameConvTranspose2d",
     "SelfModulatedBatchNorm",

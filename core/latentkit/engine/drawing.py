@@ -28,8 +28,5 @@ def at_time(prior: Prior, scalars: abc.Mapping[str, Timed], step: int, images: i
 
 def drawn(draw: Draw, batch: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
     """One draw for a batch; drawn in float32 so that every precision sees the same numbers."""
-    count = round(batch * draw.share)
-    prior: Prior = draw.prior
-    dims = () if draw.row else tuple(dim for dim in draw.space.dims if isinstance(dim, int))
-    value = prior.draw((count, *dims), generator)
+    value = draw.prior.draw(draw.shape(batch), generator)
     return value.to(dtype) if value.is_floating_point() else value

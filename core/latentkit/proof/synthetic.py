@@ -35,9 +35,8 @@ class Synthetic:
             return quantity.at(0, 0)
         if kind == "draw":
             draw = self.wiring.draws[name]
-            dims = () if draw.row else tuple(dim for dim in draw.space.dims if isinstance(dim, int))
             prior = at_time(draw.prior, self.wiring.recipe.scalars, 0, 0)
-            shape = (round(self.batch * draw.share), *dims)
+            shape = draw.shape(self.batch)
             return self._empty(shape) if self._only_sizes(shape) else self._placed(prior.draw(shape, self.generator))
         return self.of_space(self.wiring.spaces[node])
 

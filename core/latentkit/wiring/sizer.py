@@ -84,21 +84,39 @@ class Sizer:
             self._report_open_sizes(unused)
 
     def _settle(self) -> None:
-        """Sizes that a part computes from others (flattened features, say), now that the others are known."""
-        for name, part in self.sized_parts().items():
-            try:
-                settled = part.signatures(name)
-            except Mismatch:
-                continue  # an illegal size is reported with the open ones
-            for entry, signature in settled.items():
-                for mine, theirs in zip(self.signatures[name][entry].outputs, signature.outputs, strict=True):
-                    used = self.sizes.unifier.resolve(mine.space)
-                    try:
-                        self.sizes.unifier.unify(mine.space, theirs.space)
-                    except Mismatch:
-                        called = f"{name}.{entry}" if entry else name
-                        fact = f"{called}(...) is {theirs.space} with these sizes, but is used as {used}"
-                        self.problems.append(Problem(self.source.where(("parts", name)), fact))
+        """Sizes that a part computes from others (flattened features, say), now that the others are known.
+
+        These may be what another part was waiting for, so it goes on until no part learns anything.
+        """
+        before: dict[str, Part] = {}
+        for _ in self.parts:  # each round settles one part more, or is the last
+            now = self.sized_parts()
+            for name, part in now.items():
+                if before.get(name) != part:
+                    self._settle_part(name, part)
+            if now == before or self.problems:
+                return
+            before = now
+
+    def _settle_part(self, name: str, part: Part) -> None:
+        try:
+            settled = part.signatures(name)
+        except Mismatch:
+            return  # an illegal size is reported with the open ones
+        for entry, signature in settled.items():
+            called, mine = f"{name}.{entry}" if entry else name, self.signatures[name][entry]
+            for known, port in zip(mine.outputs, signature.outputs, strict=True):
+                self._settle_port(name, known.space, port.space, f"{called}(...)")
+            for known, port in zip(mine.inputs, signature.inputs, strict=True):
+                self._settle_port(name, known.space, port.space, f"{port.name} of {called}")
+
+    def _settle_port(self, name: str, mine: Space | Var, settled: Space | Var, what: str) -> None:
+        used = self.sizes.unifier.resolve(mine)
+        try:
+            self.sizes.unifier.unify(mine, settled)
+        except Mismatch:
+            fact = f"{what} is {settled} with these sizes, but is used as {used}"
+            self.problems.append(Problem(self.source.where(("parts", name)), fact))
 
     def _report_failures(self, graph: Graph) -> None:
         for node, error in self.sizes.failures:

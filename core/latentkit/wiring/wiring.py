@@ -55,6 +55,11 @@ class Draw:
     per: str
     row: bool
 
+    def shape(self, batch: int) -> tuple[int, ...]:
+        """Of one draw for a batch; a value of the whole batch has no axis for it."""
+        dims = () if self.row else tuple(dim for dim in self.space.dims if isinstance(dim, int))
+        return (round(batch * self.share), *dims) if self.space.batched else dims
+
 
 @attrs.frozen(eq=False)
 class State:

@@ -17,7 +17,7 @@ from attrs.validators import ge, le, optional
 from einops import rearrange
 from torch import Tensor, nn
 
-from latentkit.components.layers import EqualizedLinear, nearest_resize, pixel_norm
+from latentkit.components.layers import EqualizedLinear, MappingNetwork, nearest_resize
 from latentkit.components.sizes import MOST_LAYERS, known_sizes
 from latentkit.interfaces import Discriminator, Encoder, Generator, Mapping
 
@@ -37,7 +37,7 @@ class AlaeMlpMapping(Mapping):
     def build(self) -> nn.Module:
         """``z: b dim -> w: b dim``, the last layer activated too."""
         (dim,) = known_sizes(self, "dim")
-        return _Mapping([dim] * (self.layers + 1), self.slope, self.lrmul)
+        return MappingNetwork([dim] * (self.layers + 1), self.slope, self.lrmul)
 
 
 @attrs.frozen(kw_only=True)
@@ -110,20 +110,24 @@ class AlaeMlpDiscriminator(Discriminator):
         return _Discriminator([dim] * (self.layers + 1), self.lrmul)
 
 
+@attrs.frozen(kw_only=True)
+class AlaeDiscriminator(AlaeMlpDiscriminator):
+    """StyleALAE's D: as that of the MLP form, with twice the outputs, of which the middle one is the score."""
+
+    entries: ClassVar[abc.Mapping[str, str]] = {"outputs": "w: latent[dim] -> h: features[outputs]"}
+
+    def sizes(self) -> dict[str, object]:
+        """The options, and the number of outputs."""
+        return {**super().sizes(), "outputs": None if self.dim is None else 2 * self.dim}
+
+    def build(self) -> nn.Module:
+        """``w: b dim -> score: b``, unbounded; ``outputs`` are all ``2 dim`` numbers of the last layer."""
+        (dim,) = known_sizes(self, "dim")
+        return _Discriminator([*[dim] * self.layers, 2 * dim], self.lrmul, score=dim)
+
+
 def _layers(widths: abc.Sequence[int], lrmul: float = 1.0) -> nn.ModuleList:
     return nn.ModuleList(EqualizedLinear(before, after, lrmul=lrmul) for before, after in pairwise(widths))
-
-
-class _Mapping(nn.Module):
-    def __init__(self, widths: abc.Sequence[int], slope: float, lrmul: float) -> None:
-        super().__init__()
-        self.layers, self.slope = _layers(widths, lrmul), slope
-
-    def forward(self, z: Tensor) -> Tensor:
-        w = pixel_norm(z)  # b d
-        for layer in self.layers:
-            w = F.leaky_relu(layer(w), self.slope)
-        return w
 
 
 class _Generator(nn.Module):
@@ -158,9 +162,9 @@ class _Encoder(nn.Module):
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, widths: abc.Sequence[int], lrmul: float) -> None:
+    def __init__(self, widths: abc.Sequence[int], lrmul: float, score: int = 0) -> None:
         super().__init__()
-        self.layers = _layers(widths, lrmul)
+        self.layers, self.score = _layers(widths, lrmul), score
 
     def outputs(self, w: Tensor) -> Tensor:
         for layer in self.layers:
@@ -168,4 +172,4 @@ class _Discriminator(nn.Module):
         return w  # b d
 
     def forward(self, w: Tensor) -> Tensor:
-        return self.outputs(w)[:, 0]  # b
+        return self.outputs(w)[:, self.score]  # b

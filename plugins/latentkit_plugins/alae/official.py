@@ -41,6 +41,39 @@ def mlp_name(official: str) -> str | None:
     return f"layers.{index}.{match['leaf']}"
 
 
+_STYLE_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
+    "G": (
+        (r"const", r"const"),
+        (r"decode_block\.(\d{1,2})\.(conv_[12]\.weight)", r"blocks.\1.\2"),
+        (r"decode_block\.(\d{1,2})\.noise_weight_([12])", r"blocks.\1.layer_\2.strength"),
+        (r"decode_block\.(\d{1,2})\.bias_([12])", r"blocks.\1.layer_\2.bias"),
+        (r"decode_block\.(\d{1,2})\.style_([12])\.(weight|bias)", r"blocks.\1.layer_\2.style.\3"),
+        (r"to_rgb\.(\d{1,2})\.to_rgb\.(weight|bias)", r"to_rgb.\1.\2"),
+    ),
+    "E": (
+        (r"encode_block\.(\d{1,2})\.(conv_[12]\.weight|bias_[12]|style_[12]\.(?:weight|bias))", r"blocks.\1.\2"),
+        (r"from_rgb\.(\d{1,2})\.from_rgb\.(weight|bias)", r"from_rgb.\1.\2"),
+    ),
+}
+"""Released names of the style form, and ours. The released encoder counts its levels from the highest resolution."""
+
+
+def style_name(letter: str, official: str, levels: int) -> str | None:
+    """Our name of a parameter of the style form; ``None`` for what has no counterpart (fixed blur kernels)."""
+    if letter in "FD":
+        return mlp_name(official)
+    for pattern, replacement in _STYLE_NAMES[letter]:
+        match = re.fullmatch(pattern + r"(?P<suffix>#\w+)?", official)
+        if match is None:
+            continue
+        name = match.expand(replacement) + (match["suffix"] or "")
+        if letter == "E":
+            table, level, rest = name.split(".", 2)
+            name = f"{table}.{levels - 1 - int(level)}.{rest}"
+        return name
+    return None
+
+
 def reference_state(part_letter: str, tensors: abc.Mapping[str, Value], prefix: str = "ref.") -> dict[str, Value]:
     """The entries ``{prefix}{sub-net}.{name}`` of one part of the MLP form, under the names of its module.
 

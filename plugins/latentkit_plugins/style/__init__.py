@@ -1,0 +1,1 @@
+"""Networks that grow: style-based generators and encoders, progressive discriminators."""

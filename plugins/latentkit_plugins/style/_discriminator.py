@@ -1,0 +1,83 @@
+"""Progressive discriminators of images (Karras et al. 2018, 2019)."""
+
+from __future__ import annotations
+
+from collections import abc
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from latentkit.components.layers import EqualizedLinear, blur
+from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, downsample
+
+_GROUP = 4
+
+
+def minibatch_deviation(x: Tensor, group: int = _GROUP) -> Tensor:
+    """One more map: how much images of a group differ, averaged over features (Karras et al. 2018, section 3).
+
+    Sample i is in group i mod m, m = ceil(b / group) groups; ``b c h w -> b (c+1) h w``. A batch that is no multiple of
+    its groups makes one group of all.
+    """
+    b, _, height, width = x.shape
+    size = group if b % group == 0 else b
+    grouped = rearrange(x, "(g m) c h w -> g m c h w", g=size)
+    variance = (grouped - grouped.mean(0)).square().mean(0)
+    spread = (variance + 1e-8).sqrt().mean((1, 2, 3))  # m
+    return torch.cat([x, repeat(spread, "m -> (g m) 1 h w", g=size, h=height, w=width)], 1)
+
+
+class Block(nn.Module):
+    """Two convolutions, the second of which halves the resolution."""
+
+    def __init__(self, inputs: int, outputs: int, fused: bool, blurred: bool, runtime: bool) -> None:
+        super().__init__()
+        self.fused, self.blurred = fused, blurred
+        self.conv_1 = EqualizedConv2d(inputs, inputs, 3, bias=True, runtime=runtime)
+        self.conv_2 = EqualizedConv2d(
+            inputs, outputs, 3, bias=True, scaling="down" if fused else "none", runtime=runtime
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``b inputs h w -> b outputs h/2 w/2``."""
+        x = F.leaky_relu(self.conv_1(x), SLOPE)
+        x = self.conv_2(blur(x) if self.blurred else x)
+        return F.leaky_relu(x if self.fused else downsample(x), SLOPE)
+
+
+class GrowingScore(nn.Module):
+    """Images of one level to a score; the weights are those of all levels."""
+
+    def __init__(
+        self, channels: int, features: abc.Sequence[int], base: tuple[int, int], level: int, fused: abc.Sequence[bool],
+        blurred: bool, group: int, runtime: bool,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.level, self.group = level, group
+        first = features[0]
+        self.blocks = nn.ModuleList(
+            Block(width, features[at], fused[at + 1], blurred, runtime) for at, width in enumerate(features[1:])
+        )
+        self.from_rgb = nn.ModuleList(EqualizedConv2d(channels, width, 1, bias=True, runtime=runtime) for width in features)
+        self.last = EqualizedConv2d(first + (group > 1), first, 3, bias=True, runtime=runtime)
+        self.dense = EqualizedLinear(first * base[0] * base[1], first, runtime=runtime)
+        self.score = EqualizedLinear(first, 1, gain=1.0, runtime=runtime)
+
+    def forward(self, x: Tensor, blend: Tensor | int) -> Tensor:
+        """``x``: b channels h w; ``blend``: scalar. Returns b."""
+        h = self._read(x, self.level)
+        if self.level:
+            h = self.blocks[self.level - 1](h)
+            if not (isinstance(blend, int) and blend == 1):
+                h = torch.lerp(self._read(downsample(x), self.level - 1), h, blend)
+        for block in reversed(self.blocks[: max(self.level - 1, 0)]):
+            h = block(h)
+        h = minibatch_deviation(h, self.group) if self.group > 1 else h
+        h = F.leaky_relu(self.last(h), SLOPE)
+        h = F.leaky_relu(self.dense(rearrange(h, "b c h w -> b (c h w)")), SLOPE)
+        return rearrange(self.score(h), "b 1 -> b")
+
+    def _read(self, x: Tensor, level: int) -> Tensor:
+        return F.leaky_relu(self.from_rgb[level](x), SLOPE)

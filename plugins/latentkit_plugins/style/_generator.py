@@ -1,0 +1,100 @@
+"""The style-based synthesis network (Karras et al. 2019), as StyleALAE has it."""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from latentkit.components.layers import EqualizedLinear, blur
+from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, bump, instance_norm, upsample
+from latentkit_plugins.style._sizes import split_maps
+
+Noise = Literal["sample", "fixed", "none", "bump"]
+
+
+class Layer(nn.Module):
+    """Noise, bias, leaky ReLU, instance norm and style modulation of what a convolution made."""
+
+    def __init__(self, channels: int, dim: int, level: int, noise: Noise, runtime: bool) -> None:
+        super().__init__()
+        self.noise, self.level = noise, level
+        self.strength = nn.Parameter(torch.zeros(1, channels, 1, 1))  # also where it is not used: weights fit all modes
+        self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.style = EqualizedLinear(dim, 2 * channels, gain=1.0, runtime=runtime)
+
+    def forward(self, x: Tensor, w: Tensor, map_: Tensor | None) -> Tensor:
+        """``x``: b c h w; ``w``: b dim; ``map_``: b 1 h w. Returns the shape of ``x``."""
+        if self.noise == "bump":
+            x = x + bump(x, self.level)
+        elif map_ is not None:
+            x = torch.addcmul(x, self.strength, map_)
+        x = instance_norm(F.leaky_relu(x + self.bias, SLOPE), 1e-8)
+        scale, shift = rearrange(self.style(w), "b (two c) -> two b c 1 1", two=2)
+        return torch.addcmul(shift, x, scale + 1)
+
+
+class Block(nn.Module):
+    """One resolution: all but the first double it."""
+
+    def __init__(self, inputs: int, outputs: int, dim: int, level: int, fused: bool, noise: Noise, runtime: bool) -> None:
+        super().__init__()
+        self.fused = fused
+        if level:
+            scaling = "up" if fused else "none"
+            self.conv_1 = EqualizedConv2d(inputs, outputs, 3, scaling=scaling, runtime=runtime)
+        self.layer_1 = Layer(outputs, dim, level, noise, runtime)
+        self.conv_2 = EqualizedConv2d(outputs, outputs, 3, runtime=runtime)
+        self.layer_2 = Layer(outputs, dim, level, noise, runtime)
+        self.level = level
+
+    def forward(self, x: Tensor, styles: Tensor, maps: abc.Sequence[Tensor | None]) -> Tensor:
+        """``x``: b inputs h w; ``styles``: b 2 dim; returns b outputs 2h 2w, of the first block b outputs h w."""
+        if self.level:
+            x = blur(self.conv_1(x if self.fused else upsample(x)))
+        x = self.layer_1(x, styles[:, 0], maps[0])
+        return self.layer_2(self.conv_2(x), styles[:, 1], maps[1])
+
+
+class StyleSynthesis(nn.Module):
+    """Styles to images of one level; the weights are those of all levels."""
+
+    def __init__(
+        self, channels: int, dim: int, features: abc.Sequence[int], base: tuple[int, int], level: int, fused: abc.Sequence[bool],
+        rgb_gain: float, noise: Noise, runtime: bool,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.level, self.maps = level, split_maps(base, level)
+        self.const = nn.Parameter(torch.ones(1, features[0], *base))
+        self.blocks = nn.ModuleList(
+            Block(features[max(at - 1, 0)], width, dim, at, fused[at], noise, runtime) for at, width in enumerate(features)
+        )
+        self.to_rgb = nn.ModuleList(
+            EqualizedConv2d(width, channels, 1, gain=rgb_gain, bias=True, runtime=runtime) for width in features
+        )
+        for at, (height, width) in enumerate(split_maps(base, len(features) - 1)) if noise == "fixed" else ():
+            self.register_buffer(f"noise_{at}", torch.randn(1, 1, height, width))
+
+    def forward(self, w: Tensor, blend: Tensor | int, noise: Tensor | None = None) -> Tensor:
+        """``w``: b 2(level+1) dim; ``blend``: scalar; ``noise``: b numbers. Returns b channels h w."""
+        maps = self._maps(noise)
+        x, before = self.const.expand(len(w), -1, -1, -1), None
+        for at, block in enumerate(self.blocks[: self.level + 1]):
+            before, x = x, block(x, w[:, 2 * at : 2 * at + 2], maps[2 * at : 2 * at + 2])
+        image: Tensor = self.to_rgb[self.level](x)
+        if self.level == 0 or (isinstance(blend, int) and blend == 1):
+            return image
+        coarse = upsample(self.to_rgb[self.level - 1](before))
+        return torch.lerp(coarse, image, blend)
+
+    def _maps(self, noise: Tensor | None) -> list[Tensor | None]:
+        if hasattr(self, "noise_0"):
+            return [getattr(self, f"noise_{at}") for at in range(len(self.maps))]
+        if noise is None:
+            return [None] * len(self.maps)
+        pieces = noise.split([height * width for height, width in self.maps], 1)
+        return [piece.reshape(-1, 1, *size) for piece, size in zip(pieces, self.maps, strict=True)]

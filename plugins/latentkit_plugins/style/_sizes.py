@@ -1,0 +1,52 @@
+"""Resolutions of networks that grow: levels, widths, noise."""
+
+from __future__ import annotations
+
+from collections import abc
+
+from latentkit.errors import Mismatch
+
+MOST_LEVELS = 9
+"""1024 x 1024 from 4 x 4."""
+
+
+def sides(base: tuple[int, int], levels: int) -> list[tuple[int, int]]:
+    """Height and width of each level, the smallest first."""
+    return [(base[0] << level, base[1] << level) for level in range(levels)]
+
+
+def level_of(owner: str, base: tuple[int, int], levels: int, height: int, width: int) -> int:
+    """The level whose images have this size.
+
+    Raises:
+        Mismatch: no level has; the sizes that there are, are listed.
+    """
+    legal = sides(base, levels)
+    if (height, width) not in legal:
+        there = ", ".join(f"{h}" if h == w else f"{h} x {w}" for h, w in legal)
+        size = f"{height}" if height == width else f"{height} x {width}"
+        raise Mismatch(
+            f"{owner}: with {levels} levels from {base[0]} x {base[1]} it makes and reads images of {there}; "
+            f"found {size}; choose one of those resolutions, or other levels or base"
+        )
+    return legal.index((height, width))
+
+
+def widths(start: int, most: int, levels: int) -> list[int]:
+    """Channels of each level, the smallest resolution first: ``min(most, start 2^(levels - 1 - level))``."""
+    return [min(most, start << (levels - 1 - level)) for level in range(levels)]
+
+
+def noise_numbers(base: tuple[int, int], level: int) -> int:
+    """Noise of one sample: two maps a level, up to this one."""
+    return sum(2 * height * width for height, width in sides(base, level + 1))
+
+
+def split_maps(base: tuple[int, int], level: int) -> list[tuple[int, int]]:
+    """Sizes of the noise maps in the order in which they are used."""
+    return [size for size in sides(base, level + 1) for _ in range(2)]
+
+
+def whole(value: object) -> abc.Sequence[int] | None:
+    """Two whole numbers of an option that is an array, or nothing."""
+    return value if isinstance(value, list | tuple) and len(value) == 2 else None
