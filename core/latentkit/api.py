@@ -14,9 +14,11 @@ from latentkit.errors import RecipeError
 from latentkit.evaluation.evaluate import evaluate
 from latentkit.explaining import Comparison, compare, explain
 from latentkit.model import Model
-from latentkit.proof import Report, prove
+from latentkit.proof import Report, prove_stages
 from latentkit.recipe.source import Source as Recipe
+from latentkit.recipe.staging import stages
 from latentkit.registry.manager import Registry, default_registry
+from latentkit.wiring.assemble import assemble
 
 
 def compose(
@@ -61,11 +63,11 @@ def check(
     """
     registry = registry or default_registry()
     try:
-        wiring = wired(recipe, overrides, registry)
+        wirings = [assemble(stage.source, registry) for stage in stages(source_of(recipe, overrides, registry))]
     except RecipeError as error:
         name = Path(str(recipe)).stem if isinstance(recipe, str | Path) else getattr(recipe, "name", "recipe")
         return Report(name, error.problems)
-    return prove(wiring, registry, thorough)
+    return prove_stages(wirings, registry, thorough)
 
 
 def read(

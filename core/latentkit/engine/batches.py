@@ -18,6 +18,8 @@ from latentkit.errors import DataError
 from latentkit.interfaces import DataSource, Table
 from latentkit.recipe.schema import DataSpec
 
+_AT_ONCE = 1000
+
 
 @attrs.frozen(eq=False)
 class Samples:
@@ -64,6 +66,31 @@ def open_samples(name: str, spec: DataSpec, source: DataSource) -> Samples:
     table = source.open(resolution, channels)
     training, held_out = split(len(table), spec.split)
     return Samples(name, spec, table, training, held_out, source.classes())
+
+
+def at_resolution(samples: Samples, spec: DataSpec, resolution: int) -> Samples:
+    """The same samples for another stage: images are means of whole blocks of pixels, rounded to 8 bits.
+
+    Args:
+        samples: opened at the highest resolution.
+        spec: the stage's.
+        resolution: the stage's; the samples' own is a multiple of it.
+    """
+    fields = dict(samples.table.fields)
+    images = fields.get("image")
+    if images is not None and images.shape[-1] != resolution:
+        fields["image"] = _block_means(images, images.shape[-1] // resolution)
+    return attrs.evolve(samples, spec=spec, table=Table(fields))
+
+
+def _block_means(images: np.ndarray, factor: int) -> np.ndarray:
+    """``n c h w`` to ``n c h/f w/f``, uint8, a thousand at a time."""
+    n, c, h, w = images.shape
+    found = np.empty((n, c, h // factor, w // factor), np.uint8)
+    for start in range(0, n, _AT_ONCE):
+        blocks = images[start : start + _AT_ONCE].reshape(-1, c, h // factor, factor, w // factor, factor)
+        found[start : start + _AT_ONCE] = (blocks.mean((3, 5), dtype=np.float32) + 0.5).astype(np.uint8)
+    return found
 
 
 def split(count: int, rule: object) -> tuple[np.ndarray, np.ndarray]:

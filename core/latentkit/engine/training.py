@@ -60,7 +60,7 @@ class Training:
         self.streams = Streams(self.seed, self.device)
         self.data = {name: Batches(found, self.batch, self.seed, self.device, self.dtype)
                      for name, found in (samples or {}).items()}  # fmt: skip
-        self.step_count = self.images = 0
+        self.step_count = self.images = self.stage = 0
         self.positions = dict.fromkeys(self.data, 0)
         self.states = initial_states(wiring, self.device, self.dtype)
         self.slots = self._optimizers(registry)

@@ -32,10 +32,13 @@ class Meta:
     """What was found on shapes."""
 
     problems: list[Problem] = attrs.field(factory=list)
-    warnings: list[str] = attrs.field(factory=list)
     proved: list[str] = attrs.field(factory=list)
     flops: float = 0.0
     """Multiplications and additions of all phases, per sample."""
+    lost: dict[str, list[str]] = attrs.field(factory=dict)
+    """By trained part, the weights at which no term's gradient can arrive."""
+    weights: dict[str, dict[str, tuple[int, ...]]] = attrs.field(factory=dict)
+    """By part, the sizes of what it stores."""
 
 
 def on_meta(wiring: Wiring, registry: Registry) -> Meta:
@@ -47,6 +50,10 @@ def on_meta(wiring: Wiring, registry: Registry) -> Meta:
         found.problems += error.problems
         return found
     found.problems += _shared(wiring, training)
+    found.weights = {
+        name: {key: tuple(value.shape) for key, value in module.state_dict().items() if isinstance(value, Tensor)}
+        for name, module in training.modules.items()
+    }
     small = even_batch(wiring.graph.nodes, LEAST_BATCH)
     reached: set[tuple[str, str]] = set()
     counting = Counting()
@@ -66,7 +73,7 @@ def on_meta(wiring: Wiring, registry: Registry) -> Meta:
             evaluate([node], training.modules, wiring.spaces, synthetic.value)
         except Exception as error:
             found.problems.append(Problem(wiring.source.where(("inference", role)), first_line(error)))
-    found.warnings += _unreached(wiring, training, reached)
+    found.lost = _lost(wiring, training, reached)
     found.proved += [
         f"all phases and roles run at batches of {small} and {2 * small}, and every value has its declared sizes",
         "a gradient arrives, from each term, at the parts that the graph says, and no weight belongs to two parts",
@@ -187,13 +194,19 @@ def _wrong_size(value: Any, space: Space) -> str:
     return ""
 
 
-def _unreached(wiring: Wiring, training: Training, reached: abc.Collection[tuple[str, str]]) -> list[str]:
+def _lost(wiring: Wiring, training: Training, reached: abc.Collection[tuple[str, str]]) -> dict[str, list[str]]:
     """Weights of trained parts that no term of any phase can reach."""
-    trained = {part for phase in wiring.phases for part in phase.spec.train}
+    trained = sorted({part for phase in wiring.phases for part in phase.spec.train})
+    found = {part: [name for name in trainable(training.modules[part]) if (part, name) not in reached]
+             for part in trained}  # fmt: skip
+    return {part: names for part, names in found.items() if names}
+
+
+def unreached(lost: abc.Mapping[str, abc.Sequence[str]]) -> list[str]:
+    """What to say of weights that no term's gradient can reach."""
     said = []
-    for part in sorted(trained):
-        lost = [name for name in trainable(training.modules[part]) if (part, name) not in reached]
-        if lost:
-            more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-            said.append(f"no term's gradient can arrive at {part}.{', '.join(lost[:3])}{more}; they stay as they start")
+    for part, names in lost.items():
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            said.append(f"no term's gradient can arrive at {part}.{', '.join(names[:3])}{more}; they stay as they start")
     return said

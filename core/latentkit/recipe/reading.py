@@ -66,9 +66,6 @@ class _Structurer:
         for key in tables:
             if key not in _TOP:
                 self.read.problem((key,), "unknown key", nearest(key, _TOP) or f"known: {', '.join(_TOP)}")
-        if "stage" in tables:
-            fact = "stages are part of the language, but this version cannot train them yet"
-            self.read.problem(("stage",), fact, "remove the [[stage]] tables")
         plain = {key: tables[key] for key in ("title", "paper", "together", "order") if key in tables}
         top = self.read.build(plain, _Top, (), recover=True) or _Top()
         each = self.read.each

@@ -25,6 +25,13 @@ class Source:
     parent: Source | None = None
     own: Tree = attrs.field(factory=dict)
     """What the recipe itself says, before it was merged with what it extends."""
+    staged: Source | None = None
+    """The recipe with stages that this is one stage of."""
+
+    @property
+    def whole(self) -> Source:
+        """The recipe with all its stages."""
+        return self.staged or self
 
     def where(self, path: abc.Sequence[str]) -> str:
         """``"FILE, line N, [table] key"`` for the key, or for the nearest table that was written."""

@@ -55,7 +55,7 @@ def save(folder: Path, training: Training, versions: abc.Mapping[str, str], reci
         fresh.mkdir(exist_ok=True)
         total = write_tensors(fresh / TENSORS, tensors_of(training), {"recipe": recipe})
         state = {"format": FORMAT, **state_of(training), "versions": dict(versions), "tensors": total}
-        state["recipe_checksum"] = recipe_checksum(training.wiring.source.tables)
+        state["recipe_checksum"] = recipe_checksum(training.wiring.source.whole.tables)
         write_json(fresh / STATE, state)
         _retire(folder, keep)
         _take_place(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections import abc
 from pathlib import Path
@@ -12,18 +13,18 @@ import attrs
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples, open_samples
 from latentkit.engine.monitoring import monitored
 from latentkit.engine.streams import key_seed, restore_generators
 from latentkit.engine.training import Training
 from latentkit.errors import NotFiniteError
 from latentkit.events import Event
 from latentkit.model import Model
-from latentkit.proof import prove
+from latentkit.proof import prove_stages
 from latentkit.recipe.source import Source
 from latentkit.registry.manager import Registry
 from latentkit.runs import checkpoint
 from latentkit.runs.card import write_card
+from latentkit.runs.course import Course
 from latentkit.runs.finiteness import ADVICE, Flags, Watcher, weights_are_finite
 from latentkit.runs.folder import Folder
 from latentkit.runs.lifecycle import Lifecycle, Say
@@ -32,7 +33,6 @@ from latentkit.runs.observing import MetricsFile, Pictures
 from latentkit.runs.state import restore
 from latentkit.runs.stopping import Interrupted, Stopping
 from latentkit.settings import Settings
-from latentkit.wiring.assemble import assemble
 from latentkit.wiring.wiring import Wiring
 
 
@@ -64,9 +64,8 @@ class Job:
 
     folder: Folder
     source: Source
-    wiring: Wiring
+    course: Course
     training: Training
-    samples: dict[str, Samples]
     registry: Registry
     versions: dict[str, str]
     say: Say
@@ -80,18 +79,27 @@ class Job:
     def prepare(cls, source: Source, folder: Folder, settings: Settings, registry: Registry, say: Say) -> Job:
         """Everything that can fail before a file is written."""
         settings.torch_device()
-        wiring = assemble(source, registry)
-        report = prove(wiring, registry, thorough=True)
+        course = Course.of(source, registry)
+        report = prove_stages(course.wirings, registry, thorough=True)
         report.raise_for_problems()
         for warning in (*report.warnings, *report.not_seen):
             say(warning)
-        samples = {name: open_samples(name, wiring.recipe.data[name], found) for name, found in wiring.data.items()}
-        training = Training(wiring, registry, samples, settings)
-        owners = {name.partition(".")[0] for name in wiring.components} | {"core"}
+        training = course.training(0, settings)
+        owners = {name.partition(".")[0] for name in course.components} | {"core"}
         versions = {"latentkit": registry.plugins["core"].version}
         versions |= {f"plugin {owner}": registry.plugins[owner].version for owner in sorted(owners - {"core"})}
-        registry.activate(wiring.components)
-        return cls(folder, source, wiring, training, samples, registry, versions, say)
+        registry.activate(course.components)
+        return cls(folder, source, course, training, registry, versions, say)
+
+    @property
+    def wiring(self) -> Wiring:
+        """Of the stage that is trained."""
+        return self.training.wiring
+
+    def enter(self, stage: int) -> None:
+        """Begin anew in this stage, before a state is restored."""
+        if stage != self.training.stage:
+            self.training = self.course.training(stage, self.training.settings)
 
     @property
     def steps(self) -> int:
@@ -115,7 +123,7 @@ class Job:
             NotFiniteError: a loss or a gradient became infinite or not a number.
         """
         start = time.perf_counter()
-        mine = [MetricsFile(), Pictures(self.samples, self.wiring.recipe.train.sample_every)]
+        mine = [MetricsFile(), Pictures(self.wiring.recipe.train.sample_every)]
         lifecycle = Lifecycle(self.registry.manager, mine, observers, self.say, self.stopping)
         with lifecycle, self.training.settings.matrix_products(), self._own_randomness():
             with self.stopping:
@@ -127,25 +135,39 @@ class Job:
         return Run(self.folder.path, model, training_lines(self.folder), seconds)
 
     def _loop(self, lifecycle: Lifecycle) -> None:
-        training, plan = self.training, self.wiring.recipe.train
+        plan = self.wiring.recipe.train
         lifecycle.tell("run_started", self.event())
-        if training.step_count >= self.steps:  # only the end is missing: every other way ends with a checkpoint
-            save_model(self.folder.model, training, self.recipe_text)
-        if lifecycle.listens("phase_done"):
-            training.phase_done = lambda phase: lifecycle.tell("phase_done", self.event(), phase=phase)
-        while training.step_count < self.steps and not self.stopping.wanted:
-            terms = training.step()
+        if self.training.step_count >= self.steps:  # only the end is missing: every other way ends with a checkpoint
+            save_model(self.folder.model, self.training, self.recipe_text)
+        told = functools.partial(self._phase_done, lifecycle) if lifecycle.listens("phase_done") else None
+        while self.training.step_count < self.steps and not self.stopping.wanted:
+            self._move_on(self.say)
+            self.training.phase_done = told
+            terms = self.training.step()
             self.flags.add(terms)
-            step = training.step_count
+            step = self.training.step_count
             if step % plan.log_every == 0 or step == self.steps:
                 self._read(lifecycle, terms)
             if step % plan.checkpoint_every == 0 or step == self.steps:
                 self._checkpoint(lifecycle)
             lifecycle.tell("step_done", self.event())
-        if self.stopping.wanted and self.saved != training.step_count:
+        step = self.training.step_count
+        if self.stopping.wanted and self.saved != step:
             self._checkpoint(lifecycle)
-        if self.stopping.signal is not None and training.step_count < self.steps:
-            raise Interrupted(self.folder.path, training.step_count, self.steps, self.stopping.signal.name)
+        if self.stopping.signal is not None and step < self.steps:
+            raise Interrupted(self.folder.path, step, self.steps, self.stopping.signal.name)
+
+    def _move_on(self, say: Say) -> None:
+        """Go to the stage whose turn it is."""
+        stage = self.course.follows(self.training)
+        if stage is not None:
+            watch = self.training.watch
+            self.training = self.course.moved(self.training, stage)
+            self.training.watch = watch
+            say(f"step {self.training.step_count}, {self.course.told(stage)}")
+
+    def _phase_done(self, lifecycle: Lifecycle, phase: str) -> None:
+        lifecycle.tell("phase_done", self.event(), phase=phase)
 
     def _read(self, lifecycle: Lifecycle, terms: abc.Mapping[tuple[str, str], Tensor]) -> None:
         if not self.flags.finite():
@@ -174,6 +196,7 @@ class Job:
         self._back_to_checkpoint()
         watcher = self.training.watch = Watcher(self.training)
         while watcher.found is None and self.training.step_count < last:
+            self._move_on(lambda _: None)
             self.training.step()
         none_yet = self.saved is None
         intact = "no checkpoint had been written yet" if none_yet else f"the checkpoint of step {kept} is intact"
@@ -190,10 +213,11 @@ class Job:
         )
 
     def _back_to_checkpoint(self) -> None:
-        training = self.training
-        self.training = Training(self.wiring, self.registry, self.samples, training.settings)
         saved = checkpoint.newest(self.folder.path)
-        if saved is not None and saved.state["step"] == self.saved:
+        usable = saved is not None and saved.state["step"] == self.saved
+        stage = saved.state.get("stage", 0) if saved is not None and usable else 0
+        self.training = self.course.training(stage, self.training.settings)
+        if saved is not None and usable:
             restore(self.training, saved.tensors, saved.state)
         self._seed_default_generators()
 

@@ -9,12 +9,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from latentkit._building import wired
+from latentkit._building import source_of, wired
 from latentkit.engine.system import System
 from latentkit.engine.training import Training
 from latentkit.errors import RunError
 from latentkit.model import Model
 from latentkit.recipe.merging import Tree
+from latentkit.recipe.staging import stages
+from latentkit.recipe.writing import to_toml
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.runs.checkpoint import newest
 from latentkit.runs.files import CHECKSUM, checksum_of, read_tensors, write_tensors
@@ -113,6 +115,8 @@ def _raw(folder: Path, device: str, registry: Registry) -> Model:
     plain |= {key: value for key, value in tensors.items() if key.startswith("state.")}
     plain = {key: value.float() if value.dtype == torch.float64 else value for key, value in plain.items()}
     tables = _tables(Folder(folder).recipe.read_text(encoding="utf-8"), str(folder))
+    source = source_of(tables, None, registry)
+    tables = stages(source)[int(state.get("stage", 0))].source.tables
     notes = {"step": state["step"], "images": state["images"], "name": folder.name}
     return _model(tables, plain, notes, device, registry)
 
@@ -127,7 +131,9 @@ def model_of(training: Training, weights: Weights = "average") -> Model:
 
 
 def save_model(path: Path, training: Training, recipe: str) -> None:
-    """Write the weights that inference uses, with the recipe in the header."""
+    """Write the weights that inference uses, with the recipe, as it is in this stage, in the header."""
+    source = training.wiring.source
+    recipe = recipe if source.staged is None else to_toml(source.tables)
     model = model_of(training)
     tensors = {f"{name}.{key}": value for name, part in model.parts.items() for key, value in part.state_dict().items()}
     tensors |= {f"state.{name}": value for name, value in model.states.items()}

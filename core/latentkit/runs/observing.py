@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from latentkit import pictures
-from latentkit.engine.batches import Samples
+from latentkit.engine.training import Training
 from latentkit.errors import DataError
 from latentkit.events import Event
 from latentkit.hooks import hookimpl
@@ -42,8 +42,8 @@ class MetricsFile:
 class Pictures:
     """Samples and reconstructions as PNG, every ``train.sample_every`` steps and at the end."""
 
-    def __init__(self, samples: abc.Mapping[str, Samples], every: int) -> None:
-        self.samples, self.every = samples, every
+    def __init__(self, every: int) -> None:
+        self.every = every
 
     @hookimpl
     def latentkit_step_done(self, event: Event) -> None:
@@ -60,21 +60,23 @@ class Pictures:
         """Write what the model can show."""
         training = event.training
         try:
-            write_pictures(model_of(training), Folder(event.path), self.held_out())
+            write_pictures(model_of(training), Folder(event.path), held_out(training))
         except DataError as error:
             raise error.__cause__ or error from None  # a full disk ends the run as it does for every other file
         finally:
             training.system.train()
 
-    def held_out(self) -> dict[str, Tensor]:
-        """By value, a few images that were not trained on (the first ones where nothing is held out)."""
-        found = {}
-        for samples in self.samples.values():
-            rest = samples.held_out if len(samples.held_out) else samples.training
-            for value, field in samples.spec.gives.items():
-                if field == "image":
-                    found[value] = samples.field(value, rest[:RECONSTRUCTIONS], torch.float32)
-        return found
+
+def held_out(training: Training) -> dict[str, Tensor]:
+    """By value, a few images that are not trained on (the first ones where nothing is held out)."""
+    found = {}
+    for batches in training.data.values():
+        samples = batches.samples
+        rest = samples.held_out if len(samples.held_out) else samples.training
+        for value, field in samples.spec.gives.items():
+            if field == "image":
+                found[value] = samples.field(value, rest[:RECONSTRUCTIONS], torch.float32)
+    return found
 
 
 def write_pictures(model: Model, folder: Folder, images: abc.Mapping[str, Tensor]) -> list[Path]:

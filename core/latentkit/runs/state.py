@@ -34,7 +34,7 @@ def state_of(training: Training) -> dict[str, Any]:
     return {
         "step": training.step_count, "images": training.images, "seed": training.seed, "batch": training.batch,
         "positions": training.positions, "settings": attrs.asdict(training.settings),
-        "recipe": training.wiring.recipe.name, "data": fingerprints(training),
+        "recipe": training.wiring.recipe.name, "data": fingerprints(training), "stage": training.stage,
     }  # fmt: skip
 
 
@@ -64,15 +64,23 @@ def changed_data(training: Training, state: abc.Mapping[str, Any]) -> list[str]:
     return said
 
 
-def restore(training: Training, tensors: abc.Mapping[str, Tensor], state: abc.Mapping[str, Any]) -> None:
+def restore(
+    training: Training, tensors: abc.Mapping[str, Tensor], state: abc.Mapping[str, Any], optimizers: bool = True
+) -> None:
     """Take over a saved state.
+
+    Args:
+        training: what takes it over, of the same stage.
+        tensors: from :func:`tensors_of`.
+        state: from :func:`state_of`.
+        optimizers: or else their states stay as they start.
 
     Raises:
         RunError: the state is of another recipe.
     """
     try:
         training.system.parts.load_state_dict(_under("parts.", tensors))
-        for (owner, part), slot in training.slots.items():
+        for (owner, part), slot in training.slots.items() if optimizers else ():
             slot.load(_under(f"optimizer.{owner}.{part}.", tensors))
         for name, average in training.averages.items():
             average.load(_under(f"average.{name}.", tensors))

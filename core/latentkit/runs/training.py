@@ -116,6 +116,7 @@ def _resumed(
         for warning in found.said:
             say(warning)
         _same_versions(found.state["versions"], job.versions)
+        job.enter(int(found.state.get("stage", 0)))
         restore(job.training, found.tensors, found.state)
         job.saved = job.training.step_count
         for warning in changed_data(job.training, found.state):

@@ -12,6 +12,7 @@ from latentkit.recipe.quantities import Formula
 from latentkit.recipe.reading import read_recipe
 from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
+from latentkit.recipe.staging import last_stage
 from latentkit.recipe.writing import brief
 from latentkit.registry.manager import Registry
 from latentkit.spaces import Space
@@ -26,11 +27,12 @@ from latentkit.wiring.wiring import Wiring, parts_called, phase_nodes
 
 
 def assemble(source: Source, registry: Registry) -> Wiring:
-    """Resolve a recipe.
+    """Resolve a recipe; one with stages as it is in the last of them.
 
     Raises:
         RecipeError: with all the problems that were found.
     """
+    source = last_stage(source)
     recipe, faults = read_recipe(source)
     components = Components(registry, source)
     parts, priors, data = components.parts(recipe), components.priors(recipe), components.data(recipe)
