@@ -18,8 +18,8 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric", metavar="NAME", show_default=False,
-        help="One of `latentkit list metric`; may be repeated.  [default: all but nll and classifier-frechet, "
-        "which take minutes]",
+        help="One of `latentkit list metric`; may be repeated.  [default: all but those that take minutes: nll, "
+        "classifier-frechet, frechet, kernel-distance, manifold, path-length, perceptual]",
     ),
 ]  # fmt: skip
 BothWeights = Annotated[
@@ -35,13 +35,21 @@ Prior = Annotated[
     str | None,
     typer.Option(
         "--prior", metavar="gmm", show_default=False,
-        help="Of classifier-frechet: decode draws of a prior that is fitted to the codes of training images.",
+        help="Of distances of samples: decode draws of a prior that is fitted to the codes of training images.",
     ),
 ]  # fmt: skip
 Components = Annotated[
     int | None,
     typer.Option("--components", metavar="K", min=1, help="Of that prior.  [default: 10]", show_default=False),
 ]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features", metavar="FILE", show_default=False,
+        help="Of frechet, kernel-distance, manifold: weights of FID's Inception-v3; of path-length, perceptual: of "
+        "VGG16 with the heads of LPIPS.  [default: a classifier that is trained on the run's own data]",
+    ),
+]  # fmt: skip
 
 
 def evaluate(
@@ -53,6 +61,7 @@ def evaluate(
     samples: Codes = None,
     prior: Prior = None,
     components: Components = None,
+    features: Features = None,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -65,10 +74,11 @@ def evaluate(
       latentkit eval runs/ogan-01
       latentkit eval runs/ogan-01 --metric latent-reconstruction --weights raw -n 500
       latentkit eval runs/ogan-01 --metric classifier-frechet
+      latentkit eval runs/ogan-01 --metric frechet --features inception.safetensors
     """
     from latentkit import evaluate as measured
 
-    given = {"samples": samples, "prior": prior, "components": components}
+    given = {"samples": samples, "prior": prior, "components": components, "features": features}
     results = measured(
         run, metrics or None, weights=cast("Choice", weights), n=count, seed=seed, device=device,
         options={name: value for name, value in given.items() if value is not None},
@@ -90,5 +100,10 @@ def _section(weights: str, results: abc.Sequence[Result]) -> str:
 
 
 def _protocol(result: Result) -> str:
-    shown = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in result.protocol.items()}
-    return ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)
+    return ", ".join(f"{key} {_brief(key, value)}" for key, value in result.protocol.items() if value is not None)
+
+
+def _brief(key: str, value: object) -> object:
+    if key.endswith("_sha256"):
+        return str(value)[:12]  # metrics.jsonl has all of it
+    return f"{value:.4g}" if isinstance(value, float) else value

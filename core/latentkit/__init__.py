@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         RunError,
     )
     from latentkit.evaluation.code_prior import CodePrior
+    from latentkit.evaluation.comparing import compare_figures, refuse_mixed
     from latentkit.evaluation.expost import fit_prior
     from latentkit.functions import loss, regularizer, stateless
     from latentkit.hooks import hookimpl
@@ -54,6 +55,7 @@ _HOMES = {
     "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "Recipe", "RecipeError",
                "RegistryError", "RunError"),
     "evaluation.code_prior": ("CodePrior",),
+    "evaluation.comparing": ("compare_figures", "refuse_mixed"),
     "evaluation.expost": ("fit_prior",),
     "functions": ("loss", "regularizer", "stateless"),
     "hooks": ("hookimpl",),
@@ -74,8 +76,9 @@ __all__ = [
     "CodePrior", "Comparison", "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder",
     "Function", "Generator", "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model",
     "NotFiniteError", "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError",
-    "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compare", "compose", "convert", "evaluate",
-    "explain", "fit_prior", "hookimpl", "load", "loss", "read", "recipes", "regularizer", "stateless", "train",
+    "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compare", "compare_figures", "compose", "convert",
+    "evaluate", "explain", "fit_prior", "hookimpl", "load", "loss", "read", "recipes", "refuse_mixed", "regularizer",
+    "stateless", "train",
 ]  # fmt: skip
 
 
