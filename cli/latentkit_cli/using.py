@@ -12,6 +12,8 @@ from latentkit_cli.options import AsJson, Device, Images, RunPath, Seed, Weights
 from latentkit_cli.output import emit, near
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from latentkit import CodePrior, Model
     from latentkit.runs.loading import Weights as WeightsChoice
 
@@ -41,6 +43,13 @@ Components = Annotated[
     int | None,
     typer.Option("--components", metavar="K", min=1, help="Of that mixture.  [default: 10]", show_default=False),
 ]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--given", metavar="NAME=CLASS", show_default=False,
+        help="A class in place of a label's draw, e.g. y=3, or a number per class: y=[0,0.5,0.5]. May be repeated.",
+    ),
+]  # fmt: skip
 Spherical = Annotated[bool, typer.Option("--spherical", help="Along the arc between the codes, not straight.")]
 
 
@@ -50,6 +59,7 @@ def sample(
     seed: Seed = 0,
     prior: Prior = None,
     components: Components = None,
+    given: Given = None,
     out: Picture = None,
     weights: Weights = "average",
     device: Device = "cpu",
@@ -60,21 +70,28 @@ def sample(
     With --prior, codes are not drawn as the recipe says, but from a density that is fitted to the codes of its
     training images; also for autoencoders that draw none. The first time needs the data and scikit-learn.
 
+    With --given, samples are of the class that is named, counted from 0, where the model was trained with labels.
+
     \b
     Example:
       latentkit sample runs/ogan-01 -n 64 --seed 1 --out samples.png
       latentkit sample runs/ogan-01 --prior gmm --components 20
+      latentkit sample runs/biggan-01 --given y=2
     """
     file = _file(run, out, "samples.png")
     if components is not None and prior is None:
         raise LatentkitError("--components: is of a prior, so it needs --prior gmm")
+    if given and prior is not None:
+        raise LatentkitError("--given: is a label that samples are made of; with --prior they are made of codes alone")
     model = _loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
 
     facts: dict[str, object] = {"n": count, "seed": seed, "step": model.step}
+    if given:
+        facts["given"] = given
     if prior is None:
-        images = model.sample(count, seed)
+        images = _sampled(model, count, seed, given or [])
     else:
         fitted = _prior(run, prior, components, weights, str(model.device))
         images = model.decode(fitted.sample(count, seed))
@@ -180,6 +197,16 @@ def _loaded(run: Path, weights: str, device: str) -> Model:
     from latentkit.settings import Settings
 
     return load(run, cast("WeightsChoice", weights), str(Settings(device=device).torch_device()))
+
+
+def _sampled(model: Model, count: int, seed: int, given: list[str]) -> Tensor:
+    if not given or "sample" not in model.roles:  # a model without this role says so itself
+        return model.sample(count, seed)
+    from latentkit_cli.given import given_labels
+
+    labels = given_labels(model, "sample", given, count)
+    images: Tensor = model.values([model.wiring.inference["sample"]], count, seed=seed, given=labels)[0]
+    return images
 
 
 def _prior(run: Path, kind: str, components: int | None, weights: str, device: str) -> CodePrior:

@@ -21,6 +21,11 @@ def weighted_layers(module: nn.Module) -> list[nn.Module]:
     ]
 
 
+def normalised_layers(module: nn.Module) -> list[nn.Module]:
+    """The weighted layers that spectral norm is for: all that do not say ``spectral_norm = False`` of themselves."""
+    return [layer for layer in weighted_layers(module) if getattr(layer, "spectral_norm", True)]
+
+
 def output_axis(layer: nn.Module) -> int:
     """The axis of a layer's weight that counts its outputs: 1 for transposed convolutions, else 0."""
     transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

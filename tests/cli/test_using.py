@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 import latentkit as lk
+from latentkit_cli import main
 
 Command = abc.Callable[..., Any]
 
@@ -22,6 +24,17 @@ RECIPE_WITHOUT_ENCODER = """
 extends = "alae-mlp"
 remove = ["inference.encode", "inference.features"]
 """
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a model that draws labels of three classes, and of one step; tests read it only."""
+    folder = tmp_path_factory.mktemp("runs") / "labelled"
+    sizes = {"data.resolution": 8, "data.count": 12, "draw.z.dim": 4, "train.batch": 4}
+    sizes |= {f"parts.{part}.channels_base": 2 for part in "GD"}
+    assert main(["compose", "biggan", "--out", str(folder), "--steps", "1", "--json",
+                 *(word for key, value in sizes.items() for word in ("--set", f"{key}={value}"))]) == 0  # fmt: skip
+    return folder
 
 
 def test_samples_are_one_picture_that_the_seed_decides(latentkit: Command, run: Path) -> None:
@@ -33,6 +46,56 @@ def test_samples_are_one_picture_that_the_seed_decides(latentkit: Command, run: 
     first, same, other = (Path(name).read_bytes() for name in ("tiny-samples.png", "deep/again.png", "other.png"))
     assert first == same
     assert first != other
+
+
+def test_samples_are_of_the_class_that_is_given(latentkit: Command, labelled: Path) -> None:
+    rows = {"0": ["y=0"], "row": [" y = [1, 0, 0.0]"], "2": ["y=2"], "between": ["y=[0.5, 0, 0.5]"], "drawn": []}
+    for name, given in rows.items():
+        words = [word for value in given for word in ("--given", value)]
+        done = latentkit("sample", labelled, "-n", 6, *words, "--out", f"{name}.png", "--json")
+        assert (done.code, done.json.get("given")) == (0, given or None)
+    pictures = {name: Path(f"{name}.png").read_bytes() for name in rows}
+    assert pictures["0"] == pictures["row"]
+    assert len(set(pictures.values())) == 4
+
+
+def test_samples_of_a_class_are_those_of_the_python_interface(labelled: Path) -> None:
+    from latentkit_cli.given import given_labels
+
+    model = lk.load(labelled)
+    labels = given_labels(model, "sample", ["y=1"], 5)
+    assert {name: value.tolist() for name, value in labels.items()} == {"y": [[0, 1, 0]] * 5}
+    images = model.sample(5, y=labels["y"])
+    assert tuple(images.shape) == (5, 1, 8, 8)
+    assert not torch.equal(images, model.sample(5, y=labels["y"].roll(1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["y"], "--given y: expected NAME=CLASS, for example --given y=3"),
+        (["y=0", "y=1"], "--given y=1: 'y' is given twice"),
+        (["z=0"], "expected the name of a label, y, found 'z': it is latent[4]"),
+        (["Y=0"], "found 'Y': 'sample' reads no value of that name\n  did you mean 'y'?"),
+        (["y_real=0"], "expected the name of a label, y, found 'y_real': 'sample' reads no value of that name"),
+        (["y=3"], "--given y=3: expected a class from 0 to 2, or a list of 3 numbers, one per class"),
+        (["y=-1"], "expected a class from 0 to 2"),
+        (["y=true"], "expected a class from 0 to 2"),
+        (["y=square"], "expected a class from 0 to 2"),
+        (["y=[1, 0]"], "or a list of 3 numbers"),
+        (["y=[NaN, 0, 1]"], "or a list of 3 numbers"),
+        (["y=[1e999, 0, 1]"], "or a list of 3 numbers"),
+        (["y=" + "[" * 5000], "expected a class from 0 to 2"),
+        (["y=1" + "0" * 5000], "expected a class from 0 to 2"),
+    ],
+)
+def test_labels_that_cannot_be_given_end_with_2_and_a_message(
+    latentkit: Command, labelled: Path, given: list[str], message: str
+) -> None:
+    done = latentkit("sample", labelled, *(word for value in given for word in ("--given", value)))
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
 
 
 def test_raw_weights_and_the_single_file_can_be_used(latentkit: Command, run: Path) -> None:
@@ -119,6 +182,8 @@ def test_the_way_between_seeds_and_pictures_is_a_strip(latentkit: Command, run: 
         (["interpolate", "RUN", "-1", "2"], "No such option"),
         (["sample", "RUN", "--prior", "flow"], "prior: expected 'gmm', found 'flow'"),
         (["sample", "RUN", "--components", "3"], "--components: is of a prior, so it needs --prior gmm"),
+        (["sample", "RUN", "--given", "y=1"], "--given y=1: 'sample' of this model reads no label"),
+        (["sample", "RUN", "--given", "y=1", "--prior", "gmm"], "with --prior they are made of codes alone"),
         (["sample", "RUN", "--prior", "gmm", "--components", "65"], "65 components want at least 65 images"),
         (["eval", "RUN", "--metric", "probs"], "did you mean"),
         (["eval", "RUN", "--metric", "probes", "--samples", "9"], "has the option 'samples': probes"),

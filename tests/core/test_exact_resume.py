@@ -84,8 +84,10 @@ def killer() -> abc.Iterator[Killer]:
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
+    for name in range(3):
+        (folder / f"class-{name}").mkdir()
     for index in range(22):
-        Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).save(folder / f"{index}.png")
+        Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).save(folder / f"class-{index % 3}" / f"{index}.png")
     return folder
 
 
@@ -107,7 +109,9 @@ def from_folder(recipe: str, pictures: Path, workers: int, cache: Path) -> dict[
         start = "data" if len(wired(recipe).data) == 1 else f"data.{name}"
         found |= {f"{start}.use": "folder", f"{start}.path": str(pictures), f"{start}.workers": workers}
         found |= {f"{start}.channels": spec.channels or 1, f"{start}.cache": str(cache)}
-    return found
+        found |= {f"{start}.labels": True} if "label" in spec.gives.values() else {}
+    labels = {f"draw.{name}.classes": 3 for name, draw in wired(recipe).draws.items() if hasattr(draw.prior, "classes")}
+    return found | labels
 
 
 @pytest.mark.parametrize(("number", "recipe"), list(enumerate(sorted(lk.recipes()))), ids=sorted(lk.recipes()))

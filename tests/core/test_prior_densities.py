@@ -14,7 +14,7 @@ from torch import distributions as dist
 
 from latentkit._building import wired
 from latentkit.components.mixtures import Mixture
-from latentkit.components.priors import Sphere
+from latentkit.components.priors import Sphere, TruncatedNormal
 from latentkit.engine.training import Training
 from latentkit.errors import Mismatch, RecipeError
 from latentkit.proof import prove
@@ -118,3 +118,74 @@ def test_density_on_the_sphere_is_one_over_its_area(dim: int, area: float) -> No
     prior = Sphere(dim=dim)
     samples = prior.draw((5, dim), torch.Generator().manual_seed(0))
     torch.testing.assert_close(prior.log_prob(samples), torch.full((5,), -math.log(area)))
+
+
+def truncated(threshold: float, count: int, seed: int = 0) -> Tensor:
+    return TruncatedNormal(threshold=Constant(threshold)).draw((count,), torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("threshold", [0.04, 0.5, 1.0, 2.0, 5.0, 1e9])
+def test_truncated_normal_numbers_are_within_the_threshold_and_have_the_variance_of_its_formula(
+    threshold: float,
+) -> None:
+    values = truncated(threshold, 40_000).double()
+    assert 0.9 * min(threshold, 3) < float(values.abs().max()) <= min(threshold, 6)
+    density = math.exp(-0.5 * min(threshold, 30) ** 2) / math.sqrt(2 * math.pi)
+    variance = 1 - 2 * min(threshold, 30) * density / math.erf(threshold / math.sqrt(2))
+    assert float(values.var()) == pytest.approx(variance, rel=0.03)
+    assert float(values.mean()) == pytest.approx(0, abs=0.02 * math.sqrt(variance))
+
+
+def test_truncated_normal_numbers_are_distributed_as_those_drawn_anew_until_they_fit() -> None:
+    anew = torch.randn(60_000, generator=torch.Generator().manual_seed(1))
+    anew = anew[anew.abs() <= 1.5].sort().values
+    values = truncated(1.5, len(anew)).sort().values
+    grid = torch.linspace(-1.5, 1.5, 100)
+    below = [torch.searchsorted(drawn, grid).double() / len(drawn) for drawn in (anew, values)]
+    assert float((below[0] - below[1]).abs().max()) < 0.012
+
+
+def test_truncated_normal_numbers_are_a_function_of_the_generator_and_grow_with_the_threshold() -> None:
+    assert torch.equal(truncated(0.5, 8, seed=3), truncated(0.5, 8, seed=3))
+    assert not torch.equal(truncated(0.5, 8, seed=3), truncated(0.5, 8, seed=4))
+    near, far = truncated(0.5, 1000), truncated(2.0, 1000)
+    assert bool((near.sign() == far.sign()).all())
+    assert bool((near.abs() < far.abs()).all())
+
+
+def test_density_of_a_truncated_normal_integrates_to_one_and_is_the_normal_one_over_its_mass() -> None:
+    prior = TruncatedNormal(threshold=Constant(1.2))
+    middle = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000 * 3 - 1.5
+    assert float(prior.log_prob(middle[:, None]).exp().sum() * 3 / 4000) == pytest.approx(1, abs=2e-3)
+    value = torch.tensor([[0.3, -1.0], [0.3, -1.3]], dtype=torch.float64)
+    normal = dist.Normal(torch.tensor(0.0).double(), 1.0)
+    mass = normal.cdf(torch.tensor(1.2).double()) - normal.cdf(torch.tensor(-1.2).double())
+    inside, outside = prior.log_prob(value)
+    torch.testing.assert_close(inside, normal.log_prob(value[0]).sum() - 2 * mass.log())
+    assert outside == -torch.inf
+
+
+@pytest.mark.parametrize(
+    ("threshold", "found"),
+    [(0, "0"), (-1.0, "-1"), ({"from": 2.0, "to": -0.5, "over": 3}, "-0.5"), ({"steps": [[0, 1.0], [9, 0.0]]}, "0")],
+)
+def test_thresholds_that_are_not_above_0_are_refused_before_the_first_step(
+    threshold: object, found: str, registry: Registry, tables: abc.Callable[[str], Any]
+) -> None:
+    with pytest.raises(RecipeError, match=rf"prior: 'threshold' wants numbers above 0, found {found}\n"):
+        wired(tables("vae"), {"draw.prior": {"use": "truncated-normal", "threshold": threshold}}, registry)
+
+
+def test_a_threshold_may_be_a_schedule(start: Start) -> None:
+    ramp = {"from": 2.0, "to": 0.1, "over": 3}
+    training = start("gan", {"draw.z": {"use": "truncated-normal", "dim": 6, "threshold": ramp}})
+    seen: list[float] = []
+    training.watch = lambda program, slots, _: seen.append(float(slots[program.slots[_draw(program)]].abs().max()))
+    for _ in range(4):
+        training.step()
+    assert seen[0] > 1
+    assert seen[-1] <= 0.1
+
+
+def _draw(program: Any) -> Any:
+    return next(node for node in program.plan.order if node.value == ("draw", "z"))

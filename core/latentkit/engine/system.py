@@ -11,7 +11,7 @@ from latentkit.errors import LatentkitError, Problem, RecipeError
 from latentkit.interfaces import Part
 from latentkit.recipe.schema import PartSpec
 from latentkit.registry.manager import Registry
-from latentkit.shaping import Constraint, Initializer, output_axis, weighted_layers
+from latentkit.shaping import Constraint, Initializer, normalised_layers, output_axis
 from latentkit.wiring.components import Components
 from latentkit.wiring.wiring import Wiring
 
@@ -72,7 +72,7 @@ class System(nn.Module):
         return module
 
     def _normalise(self, module: nn.Module) -> None:
-        layers = weighted_layers(module)
+        layers = normalised_layers(module)
         if not layers:
             raise LatentkitError(
                 "spectral_norm = true, but the part has no linear, convolutional or embedding layer to normalise"

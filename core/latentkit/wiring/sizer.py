@@ -74,6 +74,9 @@ class Sizer:
         self.sizes.infer(ancestors([*phase_nodes(phases), *others, *paired]), pairs, whole)
         if whole:
             self._settle()
+        for name, space in self.data_spaces.items():  # a label's classes, say, which the flow knows
+            found = self.sizes.unifier.resolve(space)
+            self.data_spaces[name] = found if isinstance(found, Space) else space
         self._report_failures(graph)
         if not self.problems:
             for node, fact, hint in batch_faults(self.sizes.open, self.sizes.of, self.likes):
