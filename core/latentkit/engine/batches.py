@@ -33,11 +33,18 @@ class Samples:
     classes: int | None = None
 
     def array(self, field: str) -> np.ndarray:
-        """A field of the table, class numbers as one-hot rows, float32."""
+        """A field of the table, class numbers as one-hot rows, float32.
+
+        Raises:
+            DataError: there is a class that the recipe does not count.
+        """
         array = self.table.fields[field]
         if field != "label" or array.dtype.kind not in "iu" or array.ndim != 1:
             return array
-        rows: np.ndarray = np.eye(self.classes or int(array.max()) + 1, dtype=np.float32)[array]
+        found = int(array.max()) + 1
+        if self.classes is not None and found > self.classes:
+            raise DataError(f"source '{self.name}' has labels of {found} classes, the recipe counts {self.classes}")
+        rows: np.ndarray = np.eye(self.classes or found, dtype=np.float32)[array]
         return rows
 
     def field(self, value: str, indices: np.ndarray, dtype: torch.dtype) -> Tensor:

@@ -59,7 +59,8 @@ class Course:
         largest = max(sizes, key=lambda at: (sizes[at], -at))
         if name not in self.opened:
             wiring = self.wirings[largest]
-            self.opened[name] = open_samples(name, wiring.recipe.data[name], wiring.data[name])
+            found = open_samples(name, wiring.recipe.data[name], wiring.data[name])
+            self.opened[name] = attrs.evolve(found, classes=found.classes or _classes(wiring, spec))
         wanted, there = sizes[index], sizes[largest]
         if there % wanted:
             fact = f"stage {index + 1} wants images of side {wanted} from '{name}', and the largest stage has {there}"
@@ -103,6 +104,15 @@ class Course:
 def _resolution(wiring: Wiring, name: str) -> int:
     source: DataSource = wiring.data[name]
     return wiring.recipe.data[name].resolution or source.native_resolution
+
+
+def _classes(wiring: Wiring, spec: DataSpec) -> int | None:
+    """How many classes the recipe counts, where it has labels of this source."""
+    for value, field in spec.gives.items():
+        dims = wiring.data_spaces[value].dims if field == "label" else ()
+        if dims and isinstance(dims[0], int):
+            return dims[0]
+    return None
 
 
 def _position(before: int, old: Batches, new: Batches) -> int:
