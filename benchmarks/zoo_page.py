@@ -42,7 +42,7 @@ python benchmarks/zoo.py FOLDER          # FOLDER has t10k-images-idx3-ubyte.gz 
 - **1-NN** ↑: held-out digits whose nearest code among the 8,000 training images has their class.
 - **nll** ↓: nats per held-out image, importance sampling with 200 codes. Pixels are Bernoulli and grey values are taken
   as probabilities, so this is a bound of a cross-entropy.
-- **s / 1,000**: seconds of training per 1,000 images, with {threads} here, pictures and checkpoints included.
+- **s / 1,000**: seconds of training per 1,000 images, with {threads} of one machine, nothing beside.
 
 A dash: the system has no encoder, no samples, or no likelihood. Figures are of one seed, and of averaged weights where
 a recipe averages. [docs/evaluation.md](../docs/evaluation.md) has the protocols.
@@ -88,9 +88,10 @@ def page(systems: abc.Sequence[str], runs: Path, threads: int) -> str:
     table: dict[str, Figures] = {}
     for name in systems:
         figures = json.loads((runs / name / "figures.json").read_text())
-        table[name] = figures | json.loads((runs / name / "zoo.json").read_text())
+        files = (runs / name / "zoo.json", runs / name / "seconds.json")
+        table[name] = figures | {key: value for file in files for key, value in json.loads(file.read_text()).items()}
     floor, sure = _yardstick(runs, systems)
-    text = HEAD.format(threads=f"{threads} thread{'s' if threads > 1 else ''}", floor=floor, sure=sure)
+    text = HEAD.format(threads=f"{threads} core{'s' if threads > 1 else ''}", floor=floor, sure=sure)
     lines = [f"| system | images | {' | '.join(title for title, _, _ in COLUMNS)} |", "|---" * (len(COLUMNS) + 2) + "|"]
     for name, figures in table.items():
         cells = [_cell(figures.get(key), form) for _, key, form in COLUMNS]
