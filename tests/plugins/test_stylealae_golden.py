@@ -22,7 +22,9 @@ Values = dict[str, Tensor]
 Golden = abc.Callable[[str], Values]
 FILES = ("stylealae_32", "stylealae_128")
 SUBNETS = {"G": "decoder", "E": "encoder", "F": "mapping_f", "D": "mapping_d"}
-ELSEWHERE = r"cfg|in\..*|noise\..*|ref\..*|lrcoef\..*|.*F_shape|(trunc|mix)\.(psi|cutoff|z2)|D\.index_used|(f64\.)?it1\..*"
+ELSEWHERE = (
+    r"cfg|in\..*|noise\..*|ref\..*|lrcoef\..*|.*F_shape|(trunc|mix)\.(psi|cutoff|z2)|D\.index_used|(f64\.)?it1\..*"
+)
 """Inputs, and what the test of an iteration compares."""
 
 
@@ -76,16 +78,16 @@ class Released:
 
     # What the keys of the files are, without their prefix ``f64.``.
 
-    def G(self, lod: str, kind: str) -> Tensor:
+    def generated(self, lod: str, kind: str) -> Tensor:
         level = int(lod)
         noise = None if kind == "nonoise" else self.noise(f"noise.G.lod{lod}.{kind}", 2 * (level + 1))
         return self.images(self.of("in.styles"), level, self.blend(kind), noise)
 
-    def E(self, lod: str, kind: str = "") -> Tensor:
+    def encoded(self, lod: str, kind: str = "") -> Tensor:
         return self.codes(self.of(f"in.x.lod{lod}"), int(lod), self.blend(kind))
 
-    def D(self, lod: str, kind: str = "") -> Tensor:
-        w = self.E(lod, kind)
+    def scored(self, lod: str, kind: str = "") -> Tensor:
+        w = self.encoded(lod, kind)
         scores: Tensor = self.scores(w)(w)
         return scores
 
@@ -94,7 +96,7 @@ class Released:
         return torch.tensor(int(found[1]) / 100, dtype=self.dtype) if found else 1
 
     def all_raw(self) -> Tensor:
-        w = self.E(str(self.levels - 1))
+        w = self.encoded(str(self.levels - 1))
         outputs: Tensor = self.scores(w).outputs(w)  # type: ignore[operator]
         assert torch.equal(outputs[:, int(self.tensors["D.index_used"])], self.scores(w)(w))
         return outputs
@@ -128,9 +130,9 @@ class Released:
 
 
 RULES: dict[str, abc.Callable[..., Tensor]] = {
-    r"G\.lod(\d+)\.(\w+)": Released.G,
-    r"E\.lod(\d+)(?:\.(\w+))?": Released.E,
-    r"D\.lod(\d+)(?:\.(\w+))?": Released.D,
+    r"G\.lod(\d+)\.(\w+)": Released.generated,
+    r"E\.lod(\d+)(?:\.(\w+))?": Released.encoded,
+    r"D\.lod(\d+)(?:\.(\w+))?": Released.scored,
     r"D\.all_raw": Released.all_raw,
     r"out\.F": Released.code_of_z,
     r"recon\.nonoise": Released.reconstructed,
@@ -160,7 +162,9 @@ def test_every_value_of_the_released_networks_is_reproduced(file: str, golden: G
         assert found is not None, f"{key} is not compared"
         images = found.ndim == 4
         atol = (1e-4 if found.shape[-1] <= 32 else 5e-4) if images else 1e-5
-        torch.testing.assert_close(found, tensors[key], rtol=1e-4, atol=atol, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(
+            found, tensors[key], rtol=1e-4, atol=atol, msg=lambda text, key=key: f"{key}: {text}"
+        )
         compared += 1
     assert compared >= 15
 

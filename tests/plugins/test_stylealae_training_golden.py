@@ -34,7 +34,9 @@ def trainer(tensors: Values, precision: Any) -> Training:
         "data.resolution": tensors["it1.x_orig"].shape[-1], "scalars.blend": float(tensors["it1.cfg_blend"]),
         "optimizer.lr": float(tensors["it1.cfg_lr"]),
     }  # fmt: skip
-    training = Training(wired("stylealae", given), default_registry(), settings=Settings(precision=precision), batch=batch)
+    training = Training(
+        wired("stylealae", given), default_registry(), settings=Settings(precision=precision), batch=batch
+    )
     for subnet, letter in LETTERS.items():
         prefix = f"ref.{subnet}."
         mine = {style_name(letter, key.removeprefix(prefix), levels): value

@@ -40,7 +40,7 @@ class EqualizedLinear(nn.Module):
 
 
 class MappingNetwork(nn.Module):
-    """Pixel norm, then equalised linear layers, each activated, the last one too (Karras et al. 2019). ``b d -> b d'``."""
+    """Pixel norm, then equalised linear layers, each activated, the last too (Karras et al. 2019). ``b d -> b d'``."""
 
     def __init__(self, widths: abc.Sequence[int], slope: float, lrmul: float, runtime: bool = False) -> None:
         super().__init__()

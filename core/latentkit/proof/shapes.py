@@ -37,8 +37,6 @@ class Meta:
     """Multiplications and additions of all phases, per sample."""
     lost: dict[str, list[str]] = attrs.field(factory=dict)
     """By trained part, the weights at which no term's gradient can arrive."""
-    weights: dict[str, dict[str, tuple[int, ...]]] = attrs.field(factory=dict)
-    """By part, the sizes of what it stores."""
 
 
 def on_meta(wiring: Wiring, registry: Registry) -> Meta:
@@ -50,10 +48,6 @@ def on_meta(wiring: Wiring, registry: Registry) -> Meta:
         found.problems += error.problems
         return found
     found.problems += _shared(wiring, training)
-    found.weights = {
-        name: {key: tuple(value.shape) for key, value in module.state_dict().items() if isinstance(value, Tensor)}
-        for name, module in training.modules.items()
-    }
     small = even_batch(wiring.graph.nodes, LEAST_BATCH)
     reached: set[tuple[str, str]] = set()
     counting = Counting()
@@ -208,5 +202,7 @@ def unreached(lost: abc.Mapping[str, abc.Sequence[str]]) -> list[str]:
     for part, names in lost.items():
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            said.append(f"no term's gradient can arrive at {part}.{', '.join(names[:3])}{more}; they stay as they start")
+            said.append(
+                f"no term's gradient can arrive at {part}.{', '.join(names[:3])}{more}; they stay as they start"
+            )
     return said

@@ -6,13 +6,19 @@ import math
 from collections import abc
 
 import attrs
+from torch import Tensor
 
-from latentkit.errors import Problem
+from latentkit.engine.system import System
+from latentkit.errors import Problem, RecipeError
+from latentkit.proof.fitting import too_large
 from latentkit.proof.proving import on_paper, probed, prove
 from latentkit.proof.report import Report
 from latentkit.proof.shapes import Meta, unreached
 from latentkit.registry.manager import Registry
 from latentkit.wiring.wiring import Wiring
+
+_ENDS = 2
+"""Of the last stages, those that are always run: the highest resolution while it fades in, and afterwards."""
 
 
 def prove_stages(wirings: abc.Sequence[Wiring], registry: Registry, thorough: bool = False) -> Report:
@@ -25,29 +31,48 @@ def prove_stages(wirings: abc.Sequence[Wiring], registry: Registry, thorough: bo
     """
     if len(wirings) == 1:
         return prove(wirings[0], registry, thorough)
-    metas: list[Meta] = []
-    warnings: dict[str, None] = {}
-    report = Report(wirings[0].recipe.name)
-    for number, wiring in enumerate(wirings, 1):
-        report, meta = on_paper(wiring, registry)
-        if not report.ok:
-            named = (attrs.evolve(item, fact=f"in stage {number}: {item.fact}") for item in report.problems)
-            return attrs.evolve(report, problems=tuple(named))
-        metas.append(meta)
-        warnings |= dict.fromkeys(report.warnings)
-    problems = _other_weights(wirings, metas)
+    name, count = wirings[0].recipe.name, len(wirings)
+    problems = [problem for wiring in wirings for problem in too_large(wiring)] or _other_weights(wirings, registry)
     if problems:
-        return Report(report.name, tuple(problems), tuple(warnings))
-    # A weight of a later level gets its gradient in a later stage.
-    lost = {part: set.intersection(*(set(meta.lost.get(part, ())) for meta in metas)) for part in metas[0].lost}
-    notes = unreached({part: [name for name in metas[0].lost[part] if name in names] for part, names in lost.items()})
-    smallest = min(range(len(wirings)), key=lambda at: (_numbers(wirings[at]), at))
-    together = f"all {len(wirings)} stages do, with one set of weights"
-    report = attrs.evolve(report, warnings=(*warnings, *notes), shapes=(*report.shapes, together))
+        return Report(name, tuple(dict.fromkeys(problems)))
+    smallest = min(range(count), key=lambda at: (_numbers(wirings[at]), at))
+    chosen = range(count) if thorough else sorted({smallest, *range(max(count - _ENDS, 0), count)})
+    metas: dict[int, Meta] = {}
+    warnings: dict[str, None] = {}
+    report = Report(name)
+    for at in chosen:
+        report, metas[at] = on_paper(wirings[at], registry)
+        if not report.ok:
+            named = (attrs.evolve(item, fact=f"in stage {at + 1}: {item.fact}") for item in report.problems)
+            return attrs.evolve(report, problems=tuple(named))
+        warnings |= dict.fromkeys(report.warnings)
+    all_run = len(metas) == count
+    if all_run:
+        warnings |= dict.fromkeys(unreached(_lost(list(metas.values()))))
+    run = f"all {count} stages do" if all_run else f"so do stages {_listed(chosen)} of {count}"
+    report = attrs.evolve(
+        report, warnings=tuple(warnings), shapes=(*report.shapes, f"{run}; all have the same weights")
+    )
     report = probed(report, wirings[smallest], registry, metas[smallest], thorough)
-    if report.ok:
-        report = attrs.evolve(report, not_seen=(*report.not_seen, f"only stage {smallest + 1} was probed by a step"))
-    return report
+    if not report.ok:
+        return report
+    not_seen = [f"a numeric step was taken in stage {smallest + 1} only"]
+    if not all_run:
+        not_seen.append("the other stages were not run, so not whether each weight is trained in one; see --thorough")
+    return attrs.evolve(report, not_seen=(*report.not_seen, *not_seen))
+
+
+def _listed(stages: abc.Iterable[int]) -> str:
+    *most, last = [str(at + 1) for at in stages]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _lost(metas: abc.Sequence[Meta]) -> dict[str, list[str]]:
+    """Weights at which no gradient arrives in any stage; those of a later level get theirs in a later stage."""
+    return {
+        part: [name for name in names if all(name in meta.lost.get(part, ()) for meta in metas)]
+        for part, names in metas[0].lost.items()
+    }
 
 
 def _numbers(wiring: Wiring) -> int:
@@ -55,18 +80,27 @@ def _numbers(wiring: Wiring) -> int:
     return sum(math.prod(size for size in space.dims if isinstance(size, int)) for space in wiring.data_spaces.values())
 
 
-def _other_weights(wirings: abc.Sequence[Wiring], metas: abc.Sequence[Meta]) -> list[Problem]:
-    found = []
-    for number, (wiring, meta) in enumerate(zip(wirings, metas, strict=True), 1):
-        for part, shapes in meta.weights.items():
-            first = metas[0].weights[part]
-            names = [name for name in {**first, **shapes} if first.get(name) != shapes.get(name)]
+def _other_weights(wirings: abc.Sequence[Wiring], registry: Registry) -> list[Problem]:
+    """Parts whose weights are others in a later stage than in the first."""
+    first: dict[str, dict[str, tuple[int, ...]]] = {}
+    for number, wiring in enumerate(wirings, 1):
+        try:
+            modules = System(wiring, registry, device="meta").parts
+        except RecipeError as error:
+            return [attrs.evolve(problem, fact=f"in stage {number}: {problem.fact}") for problem in error.problems]
+        found = []
+        for part, module in modules.items():
+            shapes = {
+                key: tuple(value.shape) for key, value in module.state_dict().items() if isinstance(value, Tensor)
+            }
+            known = first.setdefault(part, shapes)
+            names = [name for name in {**known, **shapes} if known.get(name) != shapes.get(name)]
             if names:
-                was, now = (list(given[names[0]]) if names[0] in given else "not there" for given in (first, shapes))
+                was, now = (list(given[names[0]]) if names[0] in given else "not there" for given in (known, shapes))
                 fact = f"in stage {number} its weight {names[0]} is {now}, in stage 1 {was}; stages share their weights"
                 use = wiring.recipe.parts[part].use
                 hint = f"{use} cannot grow: let the stages leave its sizes alone, or use parts that have all levels"
                 found.append(Problem(wiring.source.where(("parts", part)), fact, hint))
         if found:
             return found
-    return found
+    return []

@@ -125,6 +125,10 @@ class _Reader:
         done = []
         for path, value in _leaves(given):
             dotted, where = ".".join(path), (str(index), "set", *path)
+            if isinstance(value, dict) and "by" in value:
+                value = self.case(tables, value, where)
+                if value is None:
+                    continue
             if not _is_number(value) and not _is_schedule(value):
                 fact = f"a stage sets numbers and schedules, '{dotted}' is {brief(value)}"
                 self.problem(where, fact, "the rest of a recipe is the same in all its stages")
@@ -136,6 +140,17 @@ class _Reader:
                 places[path] = self.source.where(("stage", str(index))).partition(", [")[0]
                 done.append(dotted)
         return tuple(done)
+
+    def case(self, tables: Tree, table: Tree, where: Path) -> object:
+        """The number of a table of cases: ``{ by = "gpus", 1 = 16, 8 = 32 }`` with a whole number ``scalars.gpus``."""
+        scalars, cases = tables.get("scalars"), {key: value for key, value in table.items() if key != "by"}
+        chosen = scalars.get(str(table["by"])) if isinstance(scalars, dict) else None
+        if type(chosen) is not int or str(chosen) not in cases:
+            found = "which is not there" if chosen is None else f"which is {brief(chosen)}"
+            hint = f"say [scalars] {table['by']} = {' or '.join(cases)}"
+            self.problem(where, f"expected one of the cases {', '.join(cases)} in scalars.{table['by']}, {found}", hint)
+            return None
+        return cases[str(chosen)]
 
     def total(self, made: abc.Sequence[Stage]) -> int:
         train = self.source.tables.get("train", {})
@@ -168,7 +183,7 @@ def _batch(tables: Tree) -> int:
 def _leaves(table: abc.Mapping[str, object], prefix: Path = ()) -> abc.Iterator[tuple[Path, object]]:
     for key, value in table.items():
         path = (*prefix, *key.split("."))
-        if isinstance(value, dict) and not _is_schedule(value):
+        if isinstance(value, dict) and not _is_schedule(value) and "by" not in value:
             yield from _leaves(value, path)
         else:
             yield path, value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import abc
-
 import attrs
 
 from latentkit.engine.batches import Batches, Samples, at_resolution, open_samples

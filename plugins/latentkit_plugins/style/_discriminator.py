@@ -60,7 +60,9 @@ class GrowingScore(nn.Module):
         self.blocks = nn.ModuleList(
             Block(width, features[at], fused[at + 1], blurred, runtime) for at, width in enumerate(features[1:])
         )
-        self.from_rgb = nn.ModuleList(EqualizedConv2d(channels, width, 1, bias=True, runtime=runtime) for width in features)
+        self.from_rgb = nn.ModuleList(
+            EqualizedConv2d(channels, width, 1, bias=True, runtime=runtime) for width in features
+        )
         self.last = EqualizedConv2d(first + (group > 1), first, 3, bias=True, runtime=runtime)
         self.dense = EqualizedLinear(first * base[0] * base[1], first, runtime=runtime)
         self.score = EqualizedLinear(first, 1, gain=1.0, runtime=runtime)

@@ -41,7 +41,9 @@ class Layer(nn.Module):
 class Block(nn.Module):
     """One resolution: all but the first double it."""
 
-    def __init__(self, inputs: int, outputs: int, dim: int, level: int, fused: bool, noise: Noise, runtime: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, dim: int, level: int, fused: bool, noise: Noise, runtime: bool
+    ) -> None:
         super().__init__()
         self.fused = fused
         if level:
@@ -64,14 +66,15 @@ class StyleSynthesis(nn.Module):
     """Styles to images of one level; the weights are those of all levels."""
 
     def __init__(
-        self, channels: int, dim: int, features: abc.Sequence[int], base: tuple[int, int], level: int, fused: abc.Sequence[bool],
-        rgb_gain: float, noise: Noise, runtime: bool,
+        self, channels: int, dim: int, features: abc.Sequence[int], base: tuple[int, int], level: int,
+        fused: abc.Sequence[bool], rgb_gain: float, noise: Noise, runtime: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.level, self.maps = level, split_maps(base, level)
         self.const = nn.Parameter(torch.ones(1, features[0], *base))
         self.blocks = nn.ModuleList(
-            Block(features[max(at - 1, 0)], width, dim, at, fused[at], noise, runtime) for at, width in enumerate(features)
+            Block(features[max(at - 1, 0)], width, dim, at, fused[at], noise, runtime)
+            for at, width in enumerate(features)
         )
         self.to_rgb = nn.ModuleList(
             EqualizedConv2d(width, channels, 1, gain=rgb_gain, bias=True, runtime=runtime) for width in features

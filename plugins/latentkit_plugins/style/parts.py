@@ -88,7 +88,8 @@ class StyleGenerator(_Growing, Generator):
     """Synthesis network: a learned constant, and per level two convolutions with noise and styles."""
 
     ports: ClassVar[str] = (
-        "w: styles[layers, dim], blend: scalar, noise?: tensor[noise_numbers] -> x: image[channels, height, width] in range"
+        "w: styles[layers, dim], blend: scalar, noise?: tensor[noise_numbers] "
+        "-> x: image[channels, height, width] in range"
     )
     independent: ClassVar[bool] = True
     dim: int | None = None
