@@ -18,15 +18,17 @@ _GROUP = 4
 def minibatch_deviation(x: Tensor, group: int = _GROUP) -> Tensor:
     """One more map: how much images of a group differ, averaged over features (Karras et al. 2018, section 3).
 
-    Sample i is in group i mod m, m = ceil(b / group) groups; ``b c h w -> b (c+1) h w``. A batch that is no multiple of
-    its groups makes one group of all.
+    Sample i is in group i mod m of m groups; where they do not come out even, the first samples are counted twice, as
+    in ALAE's code. ``b c h w -> b (c+1) h w``.
     """
     b, _, height, width = x.shape
-    size = group if b % group == 0 else b
-    grouped = rearrange(x, "(g m) c h w -> g m c h w", g=size)
+    size = min(group, b)
+    filled = torch.cat([x, x[: -b % size]])
+    grouped = rearrange(filled, "(g m) c h w -> g m c h w", g=size)
     variance = (grouped - grouped.mean(0)).square().mean(0)
     spread = (variance + 1e-8).sqrt().mean((1, 2, 3))  # m
-    return torch.cat([x, repeat(spread, "m -> (g m) 1 h w", g=size, h=height, w=width)], 1)
+    maps = repeat(spread, "m -> (g m) 1 h w", g=size, h=height, w=width)
+    return torch.cat([x, maps[:b]], 1)
 
 
 class Block(nn.Module):
