@@ -231,10 +231,7 @@ def style(blocks: int, dim: int) -> Content:
 
 
 WRONG: dict[str, tuple[Content, str]] = {
-    "style": (
-        style(7, 16),
-        "style form (7 blocks, images of 256 x 256, latents of 16): style checkpoints are not supported yet",
-    ),
+    "style form, in part": (style(7, 16), "G ('generator'): 'to_rgb.6.to_rgb.weight' is missing"),
     "no F": (without("mapping_fl"), "no 'mapping_fl' (F) as in a checkpoint of the released ALAE code; 'models' has: "
                                     "discriminator, generator, mapping_tl"),
     "none of it": ({"state_dict": {"conv.weight": torch.ones(1)}, "epoch": 3}, "the file has: state_dict, epoch"),
@@ -316,7 +313,7 @@ def test_the_command_says_what_it_made_and_what_comes_next(
 def test_a_converter_that_is_missing_or_unknown_is_answered_with_those_that_there_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    listed = "converters that are installed:\n  alae  Released ALAE checkpoints of the MLP form"
+    listed = "converters that are installed:\n  alae  Released ALAE checkpoints, of the MLP form"
     for arguments, fact in (
         (["aale", "a.pth"], "no converter is called 'aale'; did you mean 'alae'?\n"),
         ([], "a converter's name"),

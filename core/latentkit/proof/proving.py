@@ -42,7 +42,7 @@ def on_paper(wiring: Wiring, registry: Registry) -> tuple[Report, Meta]:
     problems = too_large(wiring) or static_problems(wiring)
     if problems:
         return Report(name, tuple(dict.fromkeys(problems)), warnings), Meta()
-    with torch.random.fork_rng(devices=[]):  # dropout would move the user's generator on
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):  # whatever the caller has set; dropout moves it on
         meta = on_meta(wiring, registry)
     if meta.problems:
         return Report(name, tuple(dict.fromkeys(meta.problems)), warnings), meta
@@ -51,7 +51,7 @@ def on_paper(wiring: Wiring, registry: Registry) -> tuple[Report, Meta]:
 
 def probed(report: Report, wiring: Wiring, registry: Registry, meta: Meta, thorough: bool) -> Report:
     """The report with what one numeric step showed."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         found = probe(wiring, registry, meta.flops, thorough)
     if found.problems:
         return Report(report.name, tuple(dict.fromkeys(found.problems)), report.warnings)

@@ -17,40 +17,50 @@ from latentkit.errors import RunError
 from latentkit.interfaces import Conversion, Converter
 from latentkit.runs.plain import flat
 from latentkit_plugins.alae.official import ENTRIES, below, mlp_name
+from latentkit_plugins.alae.style_form import PUBLISHED, blocks, style_sizes, style_state
 
 State = dict[str, Tensor]
 
 
 @attrs.frozen(kw_only=True)
 class AlaeCheckpoint(Converter):
-    """Released ALAE checkpoints of the MLP form (permutation-invariant MNIST)."""
+    """Released ALAE checkpoints, of the MLP form (permutation-invariant MNIST) and of the style form."""
 
     def convert(self, content: abc.Mapping[str, object], metadata: abc.Mapping[str, str]) -> Conversion:
-        """Sizes are read from the weights; pixels are as many as one side squared, in 1 or 3 channels.
+        """Sizes are read from the weights; pixels of the MLP form are one side squared, in 1 or 3 channels.
 
         Raises:
-            RunError: entries are missing, of the style form, or of sizes that do not go together.
+            RunError: entries are missing, or of sizes that do not go together.
         """
         tensors = flat(content)
         raw, slow = _entries(tensors, ""), _entries(tensors, "_s")
         missing = [letter for letter in ENTRIES if letter not in {**raw, **slow}]
         if missing:
             raise RunError(_what_is_missing(missing, content))
+        style = blocks("G", raw.get("G") or slow["G"])
         parts, averaged, notes = {}, {}, []
         for letter, (entry, *_) in ENTRIES.items():
             one, other = raw.get(letter, slow.get(letter)), slow.get(letter, raw.get(letter))
             assert one is not None
             assert other is not None
-            _refuse_style(letter, one, raw.get("F", slow.get("F", {})))
-            parts[letter], averaged[letter] = _renamed(entry, one), _renamed(entry, other)
+            parts[letter], averaged[letter] = (one, other) if style else (_renamed(entry, one), _renamed(entry, other))
             if (letter in raw) != (letter in slow):
                 has, lacks = ("raw", "averaged") if letter in raw else ("averaged", "raw")
                 notes.append(f"no {lacks} weights of {letter} ('{entry}'): the {has} ones stand for both")
-        notes += _left_out({**raw, **slow})
-        overrides, dim = _sizes(parts)
+        recipe = "stylealae" if style else "alae-mlp"
+        if style:
+            overrides, kind = style_sizes(parts)
+            dim = kind[0]
+            parts = {letter: style_state(letter, state, style) for letter, state in parts.items()}
+            averaged = {letter: style_state(letter, state, style) for letter, state in averaged.items()}
+            known = PUBLISHED.get(kind)
+            notes += [f"of the sizes of stylealae-{known}, whose schedule trains it on"] if known else []
+        else:
+            notes += _left_out({**raw, **slow})
+            overrides, dim = _sizes(parts)
         states, fact = _running_mean(tensors, dim)
         return Conversion(
-            recipe="alae-mlp", overrides=overrides, weights=parts, averages={"slow": averaged}, states=states,
+            recipe=recipe, overrides=overrides, weights=parts, averages={"slow": averaged}, states=states,
             notes=(*notes, *fact, *_epoch(content)),
         )  # fmt: skip
 
@@ -145,22 +155,6 @@ def _epoch(content: abc.Mapping[str, object]) -> list[str]:
     epochs = [state.get("last_epoch") for state in found if isinstance(state, abc.Mapping)]
     known = [epoch for epoch in epochs if isinstance(epoch, int)]
     return [f"its scheduler stands at epoch {max(known)}; steps are counted from 0 here"] if known else []
-
-
-def _refuse_style(letter: str, state: State, mapping: State) -> None:
-    """Raises where E or G has the blocks of the style form."""
-    names = {"E": "encode_block", "G": "decode_block"}
-    blocks = {key.split(".")[1] for key in state if key.startswith(f"{names.get(letter, '?')}.") and key.count(".") > 1}
-    if not blocks:
-        return
-    facts = [f"{len(blocks)} blocks"]
-    facts += [f"images of {2 ** (len(blocks) + 1)} x {2 ** (len(blocks) + 1)}"] if len(blocks) < 12 else []
-    first = mapping.get("map_blocks.0.fc.weight")
-    facts += [f"latents of {first.shape[-1]}"] if first is not None and first.ndim == 2 else []
-    raise RunError(
-        f"a checkpoint of ALAE's style form ({', '.join(facts)}): style checkpoints are not supported yet, this "
-        "converter takes those of the MLP form"
-    )
 
 
 def _what_is_missing(letters: abc.Sequence[str], content: abc.Mapping[str, object]) -> str:
