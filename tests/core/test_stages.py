@@ -126,6 +126,28 @@ def test_weights_of_later_levels_are_no_finding_where_a_later_stage_trains_them(
     assert not [text for text in report.warnings if "no term's gradient can arrive" in text]
 
 
+def test_explain_lists_the_stages_and_what_they_change() -> None:
+    lines = [line.split() for line in lk.explain(tables()).split("Stages\n", 1)[1].splitlines()]
+    assert ["1", "from", "step", "0", "data.resolution", "=", "4"] in lines
+    assert [
+        "2",
+        "from",
+        "step",
+        "2",
+        "data.resolution",
+        "=",
+        "8,",
+        "scalars.blend",
+        "=",
+        "0.0",
+        "to",
+        "1.0;",
+        "optimizer",
+        "anew",
+    ] in lines
+    assert "Stages" not in lk.explain("alae-mlp")
+
+
 def run_of(path: Path, steps: int, **more: Any) -> Path:
     return lk.train(tables(**more), path, steps=steps).path
 

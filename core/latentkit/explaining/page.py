@@ -75,5 +75,6 @@ def page(wiring: Wiring, registry: Registry) -> str:
     lines += section("Values and spaces, per sample", tables.values(wiring))
     lines += section("Parts", tables.parts(wiring, counts))
     lines += section("Settings", tables.settings(wiring))
+    lines += section("Stages", tables.course(wiring))
     lines += section("Warnings", [f"  {warning}" for warning in wiring.warnings])
     return "\n".join(lines) + "\n"

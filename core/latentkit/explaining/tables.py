@@ -11,6 +11,7 @@ from latentkit.explaining.layout import columns, listed, wrapped
 from latentkit.explaining.rendering import Renderer, count, number, quantity
 from latentkit.interfaces import Part
 from latentkit.recipe.schema import AverageSpec, DataSpec, DrawSpec, PartSpec
+from latentkit.recipe.staging import stages
 from latentkit.registry.manager import Registry
 from latentkit.wiring.graph import Node, ancestors
 from latentkit.wiring.wiring import Wiring
@@ -138,6 +139,15 @@ def settings(wiring: Wiring) -> list[str]:
     rows += [("monitor", name, text) for name, text in recipe.monitor.items()]
     heads = [row[0] if number == 0 or rows[number - 1][0] != row[0] else "" for number, row in enumerate(rows)]
     return columns([(head, *row[1:]) for head, row in zip(heads, rows, strict=True)])
+
+
+def course(wiring: Wiring) -> list[str]:
+    """Stages: when each begins, and what it changes; empty where there is one."""
+    found = stages(wiring.source.whole)
+    if len(found) == 1:
+        return []
+    rows = [(str(stage.index + 1), f"from step {count(stage.start)}", stage.changes) for stage in found]
+    return [*columns(rows), "  All else on this page is as in the last stage."]
 
 
 def _average(spec: AverageSpec, batch: int) -> str:

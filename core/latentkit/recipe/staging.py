@@ -39,6 +39,12 @@ class Stage:
     """Dotted paths of what it sets."""
 
     @property
+    def changes(self) -> str:
+        """What it sets, and what starts anew: ``"data.resolution = 8, scalars.blend = 0 to 1; optimizer anew"``."""
+        sets = ", ".join(f"{path} = {_told(self.source.tables, path)}" for path in self.sets)
+        return "; ".join(filter(None, [sets, f"{', '.join(self.reset)} anew" if self.reset else ""]))
+
+    @property
     def end(self) -> float:
         """The step after which the next one starts."""
         return math.inf if self.steps is None else self.start + self.steps
@@ -165,6 +171,15 @@ class _Reader:
 
     def problem(self, path: Path, fact: str, hint: str = "") -> None:
         self.problems.append(Problem(self.source.where(("stage", *path)), fact, hint))
+
+
+def _told(tables: Tree, path: str) -> str:
+    found: object = tables
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    if isinstance(found, dict):
+        return f"{found['from']} to {found['to']}" if "from" in found and "to" in found else "a schedule"
+    return str(found)
 
 
 def _with_total(source: Source, total: int) -> Source:

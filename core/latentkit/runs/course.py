@@ -93,10 +93,7 @@ class Course:
 
     def told(self, index: int) -> str:
         """What a stage changes, in a line."""
-        stage = self.stages[index]
-        sets = ", ".join(f"{path} = {_value(stage.source, path)}" for path in stage.sets)
-        reset = f"; {', '.join(stage.reset)} anew" if stage.reset else ""
-        return f"stage {index + 1} of {len(self.stages)}: {sets}{reset}"
+        return f"stage {index + 1} of {len(self.stages)}: {self.stages[index].changes}"
 
 
 def _resolution(wiring: Wiring, name: str) -> int:
@@ -117,10 +114,3 @@ def _position(before: int, old: Batches, new: Batches) -> int:
     """The same place in the data; with other batches the next epoch's start."""
     mine, theirs = (len(item.samples.training) // item.batch for item in (new, old))
     return before if (mine, new.batch) == (theirs, old.batch) else -(-before // theirs) * mine
-
-
-def _value(source: Source, path: str) -> object:
-    found: object = source.tables
-    for key in path.split("."):
-        found = found[key] if isinstance(found, dict) else found
-    return f"{found['from']} to {found['to']}" if isinstance(found, dict) and "from" in found else found
