@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from latentkit._building import wired
+from latentkit.testing.narrowing import short_stages
 
-WIDTHS: dict[str, object] = {"channels_base": 4, "hidden": 16}
+WIDTHS: dict[str, object] = {"channels_base": 4, "max_channels": 64, "levels": 2, "hidden": 16}
 """Options of parts that say how wide a network is, and what they become in tests."""
 Narrow = abc.Callable[..., dict[str, object]]
 Golden = abc.Callable[[str], dict[str, Tensor]]
@@ -67,6 +68,6 @@ def narrow() -> Narrow:
         found |= {f"data{'' if alone else f'.{name}'}.resolution": 8 for name in wiring.data}
         for name, part in wiring.parts.items():
             found |= {f"parts.{name}.{option}": width for option, width in WIDTHS.items() if hasattr(part, option)}
-        return found | more
+        return found | short_stages(wiring.source.whole, 8) | more
 
     return overrides

@@ -77,7 +77,8 @@ def test_shipped_hybrids_are_short() -> None:
         path for path in ROOT.glob("plugins/latentkit_plugins/*/recipes/*.toml") if "extends" in path.read_text()
     ]
     for path in hybrids:
-        lines = [line for line in path.read_text().splitlines() if line.strip()]
+        wiring, *_ = path.read_text().split("[[stage]]")  # what follows is a timetable
+        lines = [line for line in wiring.splitlines() if line.strip()]
         of_a_paper = any(line.startswith("paper") for line in lines)
         assert len(lines) <= (35 if of_a_paper else 25), path.name
 

@@ -32,6 +32,7 @@ from latentkit.errors import DataError, LatentkitError
 from latentkit.proof import prove
 from latentkit.recipe.source import read
 from latentkit.registry.manager import Registry, default_registry
+from latentkit.testing.narrowing import short_stages
 from latentkit.wiring.assemble import assemble
 
 EXAMPLES = int(os.environ.get("LATENTKIT_FUZZ", "300"))
@@ -40,7 +41,7 @@ LONGEST = 20
 COMMON: dict[str, object] = {
     "train.batch": 4, "train.steps": 1, "data.resolution": 8, "data.count": 24, "draw.z.dim": 6,
 }  # fmt: skip
-WIDTHS = {"channels_base": 2, "hidden": 8}
+WIDTHS = {"channels_base": 2, "max_channels": 8, "levels": 2, "hidden": 8}
 
 
 def _beside(name: str) -> ModuleType:
@@ -68,7 +69,8 @@ def tiny() -> dict[str, dict[str, Any]]:
         wiring = assemble(read(name, {}, default_registry().recipes), default_registry())
         widths = {f"parts.{part}.{option}": width for part, value in wiring.parts.items()
                   for option, width in WIDTHS.items() if hasattr(value, option)}  # fmt: skip
-        found[name] = dict(lk.read(name, {**COMMON, **widths}).tables)
+        overrides = {**COMMON, **widths, **short_stages(wiring.source.whole, 8)}
+        found[name] = dict(lk.read(name, overrides).tables)
     return found
 
 

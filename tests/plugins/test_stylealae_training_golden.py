@@ -31,8 +31,10 @@ def trainer(tensors: Values, precision: Any) -> Training:
     given = {f"parts.{part}.{option}": value for part in "GE" for option, value in sizes.items()}
     given |= {
         "draw.z.dim": dim, "parts.F.layers": layers, "data.channels": tensors["it1.x_orig"].shape[1],
-        "data.resolution": tensors["it1.x_orig"].shape[-1], "scalars.blend": float(tensors["it1.cfg_blend"]),
         "optimizer.lr": float(tensors["it1.cfg_lr"]),
+        "stage": [{"steps": 1, "set": {
+            "data.resolution": tensors["it1.x_orig"].shape[-1], "scalars.blend": float(tensors["it1.cfg_blend"]),
+        }}],
     }  # fmt: skip
     training = Training(
         wired("stylealae", given), default_registry(), settings=Settings(precision=precision), batch=batch

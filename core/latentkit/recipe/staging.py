@@ -68,6 +68,11 @@ def last_stage(source: Source) -> Source:
     return stages(source)[-1].source
 
 
+def flat_paths(table: abc.Mapping[str, object]) -> dict[str, object]:
+    """What a stage sets, by dotted path."""
+    return {".".join(path): value for path, value in _leaves(table)}
+
+
 class _Reader:
     def __init__(self, source: Source) -> None:
         self.source, self.problems = source, list[Problem]()
@@ -111,7 +116,7 @@ class _Reader:
         if type(length) is not int or length < 1:
             self.problem((str(index), found[0]), f"expected a whole number of at least 1, found {brief(length)}")
             return 1
-        return length if found[0] == "steps" else math.ceil(length / batch)
+        return length if found[0] == "steps" else -(-length // batch)
 
     def reset(self, table: Tree, index: int) -> tuple[str, ...]:
         given = table.get("reset", [])

@@ -12,6 +12,7 @@ from latentkit._building import source_of, wired
 from latentkit.errors import LatentkitError
 from latentkit.recipe.merging import COMMON_DATA_OPTIONS
 from latentkit.recipe.source import Source
+from latentkit.recipe.staging import flat_paths, stages
 from latentkit.testing.checks import Nonconforming, NotExercised
 from latentkit.testing.roles import roles_are_evaluated
 from latentkit.testing.stand_ins import PLUGIN
@@ -46,7 +47,8 @@ def narrow(workplace: Workplace, name: str) -> Source:
         least: Source | None = None
         for widths in _widths(wiring):
             try:
-                source = source_of(name, {**_common(), **_data(wiring, side), **widths, **mine}, registry)
+                smaller = {**_common(), **short_stages(wiring.source.whole, side), **_data(wiring, side), **widths}
+                source = source_of(name, {**smaller, **mine}, registry)
                 _look(source, workplace)
                 least = least or source
                 roles_are_evaluated(lk.compose(source, registry=registry))
@@ -88,6 +90,23 @@ def _common() -> Overrides:
     train: Overrides = {"batch": BATCH, "steps": 2 * HALF, "sample_every": 0, "log_every": 1}
     train |= {"checkpoint_every": HALF, "keep_checkpoints": 2}
     return {f"train.{key}": value for key, value in train.items()}
+
+
+def short_stages(source: Source, side: int) -> Overrides:
+    """Stages of one step each, of those whose images are not larger; the last of them has the rest."""
+    given = source.tables.get("stage")
+    if not isinstance(given, list):
+        return {}
+    short: list[dict[str, object]] = []
+    for stage, table in zip(stages(source), given, strict=True):
+        data = stage.source.tables.get("data")
+        resolution = data.get("resolution") if isinstance(data, dict) else None
+        if short and isinstance(resolution, int) and resolution > (side or resolution):
+            break
+        sets = {path: value for path, value in flat_paths(table.get("set", {})).items() if path != "train.batch"}
+        short.append({"steps": 1, "set": sets, "reset": table.get("reset", [])})
+    del short[-1]["steps"]
+    return {"stage": short}
 
 
 def _data(wiring: Wiring, side: int) -> Overrides:

@@ -41,7 +41,8 @@ def style_sizes(parts: abc.Mapping[str, State]) -> tuple[dict[str, object], tupl
     most = _tensor("E", parts["E"], f"encode_block.{levels - 1}.conv_2.weight").shape[0]
     sizes = {"levels": levels, "channels_base": start, "max_channels": most}
     overrides: dict[str, object] = {
-        "draw.z.dim": dim, "data.resolution": 4 << (levels - 1), "data.channels": channels, "parts.F.layers": count,
+        "draw.z.dim": dim, "data.channels": channels, "parts.F.layers": count, "train.steps": 1,
+        "stage": [{"set": {"data.resolution": 4 << (levels - 1)}}],
     }  # fmt: skip
     overrides |= {f"parts.{letter}.{key}": value for letter in "GE" for key, value in sizes.items()}
     kind = (dim, levels, start, most)
