@@ -109,6 +109,7 @@ def from_folder(recipe: str, pictures: Path, workers: int, cache: Path) -> dict[
         start = "data" if len(wired(recipe).data) == 1 else f"data.{name}"
         found |= {f"{start}.use": "folder", f"{start}.path": str(pictures), f"{start}.workers": workers}
         found |= {f"{start}.channels": spec.channels or 1, f"{start}.cache": str(cache)}
+        found |= {} if isinstance(spec.split, float) else {f"{start}.split": 0.75}
         found |= {f"{start}.labels": True} if "label" in spec.gives.values() else {}
     labels = {f"draw.{name}.classes": 3 for name, draw in wired(recipe).draws.items() if hasattr(draw.prior, "classes")}
     return found | labels

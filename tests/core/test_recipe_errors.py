@@ -322,11 +322,6 @@ def test_together_excludes(key: str, registry: Registry) -> None:
         wired(SYSTEMS / "ogan.toml", {f"phase.encode.{key}": value}, registry)
 
 
-def test_stages_are_not_silently_left_out(registry: Registry) -> None:
-    with pytest.raises(RecipeError, match=r"\[stage\]: stages are part of the language, but this version cannot"):
-        wired(SYSTEMS / "gan.toml", {"stage": [{"steps": 3}]}, registry)
-
-
 def test_value_that_nothing_uses_is_a_warning(registry: Registry) -> None:
     wiring = wired(
         SYSTEMS / "gan.toml",
