@@ -73,6 +73,15 @@ def flat_paths(table: abc.Mapping[str, object]) -> dict[str, object]:
     return {".".join(path): value for path, value in _leaves(table)}
 
 
+def selectors(source: Source) -> frozenset[str]:
+    """Scalars that choose between cases of a stage."""
+    given = source.tables.get("stage", [])
+    tables = [table for table in given if isinstance(table, dict)] if isinstance(given, list) else []
+    sets = [table["set"] for table in tables if isinstance(table.get("set"), dict)]
+    values = [value for each in sets for _, value in _leaves(each)]
+    return frozenset(str(value["by"]) for value in values if isinstance(value, dict) and "by" in value)
+
+
 class _Reader:
     def __init__(self, source: Source) -> None:
         self.source, self.problems = source, list[Problem]()

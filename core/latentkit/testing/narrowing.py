@@ -93,7 +93,7 @@ def _common() -> Overrides:
 
 
 def short_stages(source: Source, side: int) -> Overrides:
-    """Stages of one step each, of those whose images are not larger; the last of them has the rest."""
+    """Stages of one step each, of those whose images are not larger."""
     given = source.tables.get("stage")
     if not isinstance(given, list):
         return {}
@@ -105,7 +105,6 @@ def short_stages(source: Source, side: int) -> Overrides:
             break
         sets = {path: value for path, value in flat_paths(table.get("set", {})).items() if path != "train.batch"}
         short.append({"steps": 1, "set": sets, "reset": table.get("reset", [])})
-    del short[-1]["steps"]
     return {"stage": short}
 
 

@@ -12,7 +12,7 @@ from latentkit.recipe.quantities import Formula
 from latentkit.recipe.reading import read_recipe
 from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
-from latentkit.recipe.staging import last_stage
+from latentkit.recipe.staging import last_stage, selectors
 from latentkit.recipe.writing import brief
 from latentkit.registry.manager import Registry
 from latentkit.spaces import Space
@@ -50,7 +50,7 @@ def assemble(source: Source, registry: Registry) -> Wiring:
     monitor = _expressions(recipe.monitor, scope, "monitor")
     _check_roles(inference, monitor, names)
     _check_numbers(recipe, names, priors)
-    needed_names = frozenset(names.used)
+    needed_names = frozenset(names.used) | selectors(source.whole)
     # Flow values that nothing needs are read all the same, so that their faults are found.
     flow = [node for name in recipe.flow if (node := scope.expression(name, ("flow", name)))]
     whole = not (faults or components.problems or names.problems)
