@@ -101,7 +101,8 @@ def page(systems: abc.Sequence[str], runs: Path, threads: int) -> str:
     if orderings:
         text += "\n## Published orderings\n\n| published | better | worse | here |\n|---|---|---|---|\n"
         text += "\n".join(orderings) + "\n"
-    text += "\n## Pictures\n\nSamples on the left; then pairs, an original above what the system makes of it.\n"
+    text += "\n## Pictures\n\nSamples on the left; then pairs, an original above what the system makes of it. For cyclegan\n"
+    text += "these are digits to coarse ones, coarse ones to digits, and both there and back.\n"
     titles = lk.recipes()
     for name in systems:
         text += f"\n### {name}\n\n{titles[name]}.\n\n![{name}](../docs/pictures/zoo/{name}.png)\n"
