@@ -48,6 +48,13 @@ A dash: the system has no encoder, no samples, or no likelihood. Figures are of 
 a recipe averages. [docs/evaluation.md](../docs/evaluation.md) has the protocols.
 """
 
+PICTURES = """
+## Pictures
+
+Samples on the left; then pairs, an original above what the system makes of it. For cyclegan these are digits to coarse
+ones, coarse ones to digits, and both there and back.
+"""
+
 
 @attrs.frozen
 class Ordering:
@@ -101,7 +108,7 @@ def page(systems: abc.Sequence[str], runs: Path, threads: int) -> str:
     if orderings:
         text += "\n## Published orderings\n\n| published | better | worse | here |\n|---|---|---|---|\n"
         text += "\n".join(orderings) + "\n"
-    text += "\n## Pictures\n\nSamples on the left; then pairs, an original above what the system makes of it.\n"
+    text += PICTURES
     titles = lk.recipes()
     for name in systems:
         text += f"\n### {name}\n\n{titles[name]}.\n\n![{name}](../docs/pictures/zoo/{name}.png)\n"
