@@ -48,7 +48,7 @@ SYSTEMS = (
 )  # fmt: skip
 PICTURES = ROOT / "docs/pictures/zoo"
 SETTINGS: dict[str, object] = {"precision": "auto", "channels_last": True}
-WARM, STEPS = 1000, 8
+WARM, STEPS = 1000, 5
 
 
 def digits(folder: Path, table: str = "data") -> dict[str, object]:
@@ -80,13 +80,13 @@ def trained(name: str, out: Path, folder: Path, budget: float) -> None:
 
 
 def seconds(run: Path) -> float:
-    """Of training on 1,000 images, with nothing beside: the median of five blocks of steps."""
+    """Of training on 1,000 images, with nothing beside: the median of four blocks of steps."""
     wiring = wired(run / "recipe.toml")
     samples = {name: open_samples(name, wiring.recipe.data[name], source) for name, source in wiring.data.items()}
     training, blocks = Training(wiring, default_registry(), samples, Settings(**SETTINGS)), []  # type: ignore[arg-type]
     training.step_count = WARM  # past the steps in which a critic is trained more often
     with training.settings.matrix_products():
-        for _ in range(6):
+        for _ in range(5):
             start = time.perf_counter()
             for _ in range(STEPS):
                 training.step()
