@@ -97,7 +97,8 @@ def write_pictures(model: Model, folder: Folder, images: abc.Mapping[str, Tensor
     for role, value in translations(model).items():
         if value in images:
             original = images[value]
-            made = model.role(role, len(original), **{value: original.to(model.device, model.dtype)})
+            given = {value: original.to(model.device, model.dtype)}
+            made = model.values([model.wiring.inference[role]], len(original), given=given)[0]
             drawn[role] = pictures.pairs(as_array(original), as_array(made), value_range(model))
     written = []
     for kind, picture in drawn.items():
