@@ -81,7 +81,8 @@ class GrowingScore(nn.Module):
         h = minibatch_deviation(h, self.group) if self.group > 1 else h
         h = F.leaky_relu(self.last(h), SLOPE)
         h = F.leaky_relu(self.dense(rearrange(h, "b c h w -> b (c h w)")), SLOPE)
-        return rearrange(self.score(h), "b 1 -> b")
+        score: Tensor = rearrange(self.score(h), "b 1 -> b")
+        return score
 
     def _read(self, x: Tensor, level: int) -> Tensor:
         return F.leaky_relu(self.from_rgb[level](x), SLOPE)

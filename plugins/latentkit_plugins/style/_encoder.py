@@ -55,6 +55,7 @@ class StyleEncoding(nn.Module):
     def forward(self, x: Tensor, blend: Tensor | int) -> Tensor:
         """``x``: b channels h w; ``blend``: scalar. Returns b dim."""
         fading = self.level > 0 and not (isinstance(blend, int) and blend == 1)
+        w: Tensor
         h, w = self.blocks[self.level](self._read(x, self.level))
         if fading:
             w = w * blend

@@ -47,8 +47,7 @@ class Block(nn.Module):
         super().__init__()
         self.fused = fused
         if level:
-            scaling = "up" if fused else "none"
-            self.conv_1 = EqualizedConv2d(inputs, outputs, 3, scaling=scaling, runtime=runtime)
+            self.conv_1 = EqualizedConv2d(inputs, outputs, 3, scaling="up" if fused else "none", runtime=runtime)
         self.layer_1 = Layer(outputs, dim, level, noise, runtime)
         self.conv_2 = EqualizedConv2d(outputs, outputs, 3, runtime=runtime)
         self.layer_2 = Layer(outputs, dim, level, noise, runtime)
@@ -59,7 +58,8 @@ class Block(nn.Module):
         if self.level:
             x = blur(self.conv_1(x if self.fused else upsample(x)))
         x = self.layer_1(x, styles[:, 0], maps[0])
-        return self.layer_2(self.conv_2(x), styles[:, 1], maps[1])
+        y: Tensor = self.layer_2(self.conv_2(x), styles[:, 1], maps[1])
+        return y
 
 
 class StyleSynthesis(nn.Module):
@@ -99,5 +99,5 @@ class StyleSynthesis(nn.Module):
             return [getattr(self, f"noise_{at}") for at in range(len(self.maps))]
         if noise is None:
             return [None] * len(self.maps)
-        pieces = noise.split([height * width for height, width in self.maps], 1)
+        pieces = torch.split(noise, [height * width for height, width in self.maps], 1)
         return [piece.reshape(-1, 1, *size) for piece, size in zip(pieces, self.maps, strict=True)]
