@@ -203,7 +203,7 @@ def test_only_posteriors_of_data_are_weighed_beside_reconstructions_of_data() ->
     assert len(units(explain("age"), "encode:")) == 3  # of a batch of codes
     assert len(units(explain("introvae"), "decode:")) == 2  # posteriors of what was made
     (balance,) = units(explain("vae-gan"), "encode:")[2:]
-    assert balance.endswith("squared error summed over 128 coordinates = a Gaussian of variance 1")
+    assert balance.endswith("weight 2 on a squared error summed over 2,048 features = a Gaussian of variance 0.25")
     assert ends(read_quantity("gamma / 2")) is None
 
 

@@ -90,8 +90,8 @@ class _CrossEntropy(torch.autograd.Function):
 
 def _logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
     """``ln(1 - p)`` and ``ln p``, which end at the logarithm of the smallest normal number."""
-    least = math.log(torch.finfo(p.dtype).tiny)
-    return (1 - p).log().clamp(min=least), p.log().clamp(min=least)
+    least = torch.finfo(p.dtype).tiny
+    return (1 - p).clamp(min=least).log(), p.clamp(min=least).log()
 
 
 @attrs.frozen(kw_only=True)
