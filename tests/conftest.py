@@ -7,6 +7,7 @@ import os
 from collections import abc
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -67,7 +68,8 @@ def narrow() -> Narrow:
         alone = len(wiring.data) == 1
         found |= {f"data{'' if alone else f'.{name}'}.resolution": 8 for name in wiring.data}
         for name, part in wiring.parts.items():
-            found |= {f"parts.{name}.{option}": width for option, width in WIDTHS.items() if hasattr(part, option)}
+            options = {field.name for field in attrs.fields(type(part))}
+            found |= {f"parts.{name}.{option}": width for option, width in WIDTHS.items() if option in options}
         return found | short_stages(wiring.source.whole, 8) | more
 
     return overrides

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -68,7 +69,7 @@ def tiny() -> dict[str, dict[str, Any]]:
     for name in lk.recipes():
         wiring = assemble(read(name, {}, default_registry().recipes), default_registry())
         widths = {f"parts.{part}.{option}": width for part, value in wiring.parts.items()
-                  for option, width in WIDTHS.items() if hasattr(value, option)}  # fmt: skip
+                  for option, width in WIDTHS.items() if option in attrs.fields_dict(type(value))}  # fmt: skip
         overrides = {**COMMON, **widths, **short_stages(wiring.source.whole, 8)}
         found[name] = dict(lk.read(name, overrides).tables)
     return found
