@@ -10,7 +10,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, downsample
+from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, downsample
 
 _GROUP = 4
 
@@ -75,7 +75,7 @@ class GrowingScore(nn.Module):
         if self.level:
             h = self.blocks[self.level - 1](h)
             if not (isinstance(blend, int) and blend == 1):
-                h = torch.lerp(self._read(downsample(x), self.level - 1), h, blend)
+                h = blended(self._read(downsample(x), self.level - 1), h, blend)
         for block in reversed(self.blocks[: max(self.level - 1, 0)]):
             h = block(h)
         h = minibatch_deviation(h, self.group) if self.group > 1 else h

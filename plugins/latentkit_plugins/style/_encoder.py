@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, downsample, instance_norm, statistics
+from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, downsample, instance_norm, statistics
 
 
 class Block(nn.Module):
@@ -59,7 +59,7 @@ class StyleEncoding(nn.Module):
         h, w = self.blocks[self.level](self._read(x, self.level))
         if fading:
             w = w * blend
-            h = torch.lerp(self._read(downsample(x), self.level - 1), h, blend)
+            h = blended(self._read(downsample(x), self.level - 1), h, blend)
         for block in reversed(self.blocks[: self.level]):
             h, share = block(h)
             w = w + share

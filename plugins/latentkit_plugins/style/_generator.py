@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, bump, instance_norm, upsample
+from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, bump, instance_norm, upsample
 from latentkit_plugins.style._sizes import split_maps
 
 Noise = Literal["sample", "fixed", "none", "bump"]
@@ -92,7 +92,7 @@ class StyleSynthesis(nn.Module):
         if self.level == 0 or (isinstance(blend, int) and blend == 1):
             return image
         coarse = upsample(self.to_rgb[self.level - 1](before))
-        return torch.lerp(coarse, image, blend)
+        return blended(coarse, image, blend)
 
     def _maps(self, noise: Tensor | None) -> list[Tensor | None]:
         if hasattr(self, "noise_0"):

@@ -82,6 +82,11 @@ def downsample(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
+def blended(low: Tensor, high: Tensor, blend: Tensor | float) -> Tensor:
+    """``low`` at 0, ``high`` at 1; under autocast the two may be of different types, which ``lerp`` refuses."""
+    return low + blend * (high - low)
+
+
 def bump(x: Tensor, level: int) -> Tensor:
     """What ALAE's released code adds in place of noise where noise is off, a function of the features themselves.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from latentkit.components.sizes import known_sizes
 from latentkit.functions import Scalar, stateless
 from latentkit.interfaces import Function
-from latentkit_plugins.style._layers import downsample, upsample
+from latentkit_plugins.style._layers import blended, downsample, upsample
 
 IMAGE = "image[channels, height, width] in range"
 
@@ -102,4 +102,4 @@ def fade(x: Tensor, blend: Scalar = 1) -> Tensor:
     """
     if isinstance(blend, int) and blend == 1:
         return x
-    return torch.lerp(upsample(downsample(x)), x, blend)
+    return blended(upsample(downsample(x)), x, blend)
