@@ -157,7 +157,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_of(tmp_path_factory.mktemp("whole") / "run", 10)
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3, 5, 6, 7, 9])
+@pytest.mark.parametrize("cut", [2, 3, 6, 7])
 def test_a_run_continues_exactly_in_any_stage_and_between_stages(cut: int, whole: Path, tmp_path: Path) -> None:
     run_of(tmp_path / "run", cut)
     lk.train(None, tmp_path / "run", steps=10, resume=True)
