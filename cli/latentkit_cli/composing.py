@@ -154,11 +154,11 @@ def _report(run: Run) -> str:
 
 def next_commands(run: Run, where: str) -> list[tuple[str, str]]:
     """What can be done with a run, and the command of each; ``where`` is its folder as typed."""
+    from latentkit.evaluation.subjects import data_needed
     from latentkit.runs.observing import can_sample
-    from latentkit_cli.ends import computed_from
 
     model = run.model
-    drawn = "decode" in model.roles and model.wiring.code is not None and not computed_from(model.wiring.code)
+    drawn = "decode" in model.roles and model.wiring.code is not None and not data_needed([model.wiring.code])
     samples, rebuilds = can_sample(model), "reconstruct" in model.roles
     commands = [
         (samples, f"latentkit sample {where} -n 64 --seed 1", "more samples"),

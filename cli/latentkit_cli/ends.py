@@ -8,7 +8,7 @@ from torch import Tensor
 
 from latentkit import Model
 from latentkit.errors import LatentkitError
-from latentkit.wiring.graph import Node, ancestors
+from latentkit.evaluation.subjects import data_needed
 from latentkit_cli.images import read_images
 
 
@@ -24,15 +24,10 @@ def code_of(model: Model, given: str) -> Tensor:
     code = model.wiring.code
     if code is None:
         raise LatentkitError(f"'{model.name}' names no code in [inference], so there is nothing to draw")
-    data = computed_from(code)
+    data = sorted(data_needed([code]))
     if data:
         raise LatentkitError(
             f"'{model.name}' computes its code from {', '.join(data)} and draws none; give image files instead of seeds"
         )
     value: Tensor = model.values([code], 1, seed=int(given))[0]
     return value
-
-
-def computed_from(code: Node) -> list[str]:
-    """The data values that a code is computed from; none where it is drawn."""
-    return sorted(str(node.source[1]) for node in ancestors([code]) if node.is_source("data"))

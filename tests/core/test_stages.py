@@ -17,6 +17,7 @@ from latentkit.engine.batches import Samples, at_resolution
 from latentkit.interfaces import Table
 from latentkit.recipe.schema import DataSpec
 from latentkit.recipe.staging import stages
+from latentkit.registry.manager import default_registry
 from latentkit.runs.course import Course
 from latentkit.runs.files import read_tensors
 from latentkit.settings import Settings
@@ -180,10 +181,7 @@ def test_a_model_has_the_size_of_the_stage_that_it_is_in(whole: Path, tmp_path: 
 
 
 def course() -> Course:
-    source = source_of(tables())
-    from latentkit.registry.manager import default_registry
-
-    return Course.of(source, default_registry())
+    return Course.of(source_of(tables()), default_registry())
 
 
 @pytest.mark.parametrize(("stage", "kept"), [(1, False), (2, True)])

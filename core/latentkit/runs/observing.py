@@ -15,13 +15,13 @@ from torch import Tensor
 from latentkit import pictures
 from latentkit.engine.training import Training
 from latentkit.errors import DataError
+from latentkit.evaluation.subjects import data_needed
 from latentkit.events import Event
 from latentkit.hooks import hookimpl
 from latentkit.model import Model
 from latentkit.runs.files import append_line
 from latentkit.runs.folder import Folder
 from latentkit.runs.loading import model_of
-from latentkit.wiring.graph import ancestors
 
 SAMPLES, RECONSTRUCTIONS = 64, 16
 ROLES = ("sample", "encode", "code", "decode", "reconstruct", "features")
@@ -111,10 +111,10 @@ def translations(model: Model) -> dict[str, str]:
     """Roles of the recipe's own that make an image of an image of the same size, and the value that each reads."""
     spaces, found = model.wiring.spaces, {}
     for role, node in model.wiring.inference.items():
-        needed = [source for source in ancestors([node]) if source.is_source("data")]
+        needed = data_needed([node])
         if role in ROLES or len(needed) != 1 or spaces[node].kind != "image":
             continue
-        value = str(needed[0].source[1])
+        (value,) = needed
         if spaces[node].dims == model.wiring.data_spaces[value].dims:
             found[role] = value
     return found
@@ -123,7 +123,7 @@ def translations(model: Model) -> dict[str, str]:
 def can_sample(model: Model) -> bool:
     """Whether the model makes images from draws alone."""
     role = model.wiring.inference.get("sample")
-    return role is not None and not any(node.is_source("data") for node in ancestors([role]))
+    return role is not None and not data_needed([role])
 
 
 def as_array(images: Tensor) -> np.ndarray:

@@ -90,19 +90,10 @@ class MlpEncoder(Encoder):
 
 
 @attrs.frozen(kw_only=True)
-class MlpPosterior(Encoder):
+class MlpPosterior(MlpEncoder):
     """Perceptron from image to a diagonal Gaussian over latents."""
 
     ports: ClassVar[str] = "x: image[channels, height, width] in range -> q: posterior[dim]"
-    independent: ClassVar[bool] = True
-    entries: ClassVar[abc.Mapping[str, str]] = MlpEncoder.entries
-    channels: int | None = None
-    height: int | None = None
-    width: int | None = None
-    dim: int | None = None
-    hidden: int = attrs.field(default=256, validator=ge(1))
-    layers: int = attrs.field(default=3, validator=[ge(2), le(MOST_LAYERS)])
-    slope: float = 0.2
 
     def build(self) -> nn.Module:
         """``x: b channels height width -> q``, with ``mu`` and ``logvar`` of ``b dim`` each, unbounded."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import abc
-
 from latentkit.errors import Mismatch
 
 MOST_LEVELS = 9
@@ -37,16 +35,11 @@ def widths(start: int, most: int, levels: int) -> list[int]:
     return [min(most, start << (levels - 1 - level)) for level in range(levels)]
 
 
-def noise_numbers(base: tuple[int, int], level: int) -> int:
-    """Noise of one sample: two maps a level, up to this one."""
-    return sum(2 * height * width for height, width in sides(base, level + 1))
-
-
 def split_maps(base: tuple[int, int], level: int) -> list[tuple[int, int]]:
-    """Sizes of the noise maps in the order in which they are used."""
+    """Sizes of one sample's noise maps in the order in which they are used: two a level, up to this one."""
     return [size for size in sides(base, level + 1) for _ in range(2)]
 
 
-def whole(value: object) -> abc.Sequence[int] | None:
-    """Two whole numbers of an option that is an array, or nothing."""
-    return value if isinstance(value, list | tuple) and len(value) == 2 else None
+def noise_numbers(base: tuple[int, int], level: int) -> int:
+    """Numbers of noise in all maps of one sample."""
+    return sum(height * width for height, width in split_maps(base, level))
