@@ -18,6 +18,7 @@ from latentkit_cli.converting import convert
 from latentkit_cli.evaluating import evaluate
 from latentkit_cli.faults import tell_faults
 from latentkit_cli.listing import components, plugins, recipes
+from latentkit_cli.mixing import mix
 from latentkit_cli.output import fail, fail_unexpectedly
 from latentkit_cli.scaffolding import plugin
 from latentkit_cli.showing import show
@@ -26,7 +27,8 @@ from latentkit_cli.using import encode, interpolate, reconstruct, sample
 COMMANDS: dict[str, abc.Callable[..., None]] = {
     "compose": compose, "convert": convert, "check": check, "explain": explain,
     "list": components, "show": show, "recipes": recipes, "plugins": plugins,
-    "sample": sample, "reconstruct": reconstruct, "encode": encode, "interpolate": interpolate, "eval": evaluate,
+    "sample": sample, "reconstruct": reconstruct, "encode": encode, "interpolate": interpolate,
+    "mix": mix, "eval": evaluate,
 }  # fmt: skip
 
 

@@ -1,9 +1,11 @@
-"""The ends of an interpolation: the code of a picture, or of a draw."""
+"""Codes of what a user names: of a picture, or of a draw."""
 
 from __future__ import annotations
 
+from collections import abc
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from latentkit import Model
@@ -31,3 +33,19 @@ def code_of(model: Model, given: str) -> Tensor:
         )
     value: Tensor = model.values([code], 1, seed=int(given))[0]
     return value
+
+
+def codes_of(model: Model, given: abc.Sequence[str]) -> Tensor:
+    """Codes of image files, folders of them, and draws by their seeds: ``3``, or ``1,2,5``; [n, dim].
+
+    Raises:
+        LatentkitError: as :func:`code_of`.
+    """
+    found = []
+    for item in given:
+        if Path(item).is_dir():
+            found.append(model.encode(read_images(model, [Path(item)])[0]))
+            continue
+        several = not Path(item).exists() and all(piece.strip().isdecimal() for piece in item.split(","))
+        found += [code_of(model, piece.strip()) for piece in (item.split(",") if several else [item])]
+    return torch.cat(found)

@@ -1,8 +1,9 @@
-"""``--given``: labels that are chosen, in place of those that a recipe draws or takes from its data."""
+"""``--given``: labels and numbers that are chosen, in place of those that a recipe draws, takes or states."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import abc
 
 import torch
@@ -14,28 +15,31 @@ from latentkit.spaces import Space
 from latentkit.wiring.graph import ancestors
 
 
-def given_labels(model: Model, role: str, assignments: abc.Sequence[str], count: int) -> dict[str, Tensor]:
-    """Values by name, the same row for each of ``count`` samples: [count, classes].
+def given_values(model: Model, role: str, assignments: abc.Sequence[str], count: int) -> dict[str, Tensor | float]:
+    """Values by name: of a label the same row for each of ``count`` samples, [count, classes]; of a scalar a number.
 
     Args:
         model: one that has this role of ``[inference]``.
         role: what is to be evaluated.
-        assignments: ``NAME=CLASS``, or ``NAME=[number, ...]`` with a number per class.
+        assignments: ``NAME=CLASS`` or ``NAME=[number, ...]`` with a number per class; ``NAME=NUMBER`` of a scalar.
         count: how many samples.
 
     Raises:
-        LatentkitError: no ``=``, a name twice, a value that is no label that this role reads, or no such class.
+        LatentkitError: no ``=``, a name twice, a value that is no label or scalar that this role reads, no such class.
     """
-    sources = [node for node in ancestors([model.wiring.inference[role]]) if node.is_source("draw", "data")]
+    sources = [node for node in ancestors([model.wiring.inference[role]]) if node.is_source("draw", "data", "scalars")]
     spaces = {str(node.source[1]): model.wiring.spaces[node] for node in sources}
-    found: dict[str, Tensor] = {}
+    found: dict[str, Tensor | float] = {}
     for text in assignments:
         name, equals, value = (piece.strip() for piece in text.partition("="))
         if not equals:
             raise LatentkitError(f"--given {text}: expected NAME=CLASS, for example --given y=3")
         if name in found:
             raise LatentkitError(f"--given {text}: '{name}' is given twice")
-        found[name] = _row(text, value, _classes(text, name, spaces, role)).expand(count, -1)
+        if name in spaces and spaces[name].kind == "scalar":
+            found[name] = _number(text, value)
+        else:
+            found[name] = _row(text, value, _classes(text, name, spaces, role)).expand(count, -1)
     return found
 
 
@@ -44,14 +48,27 @@ def _classes(text: str, name: str, spaces: abc.Mapping[str, Space], role: str) -
     size = labels.get(name)
     if isinstance(size, int):
         return size
-    if not labels:
-        raise LatentkitError(f"--given {text}: '{role}' of this model reads no label, so that no class can be given")
+    known = [*labels, *(known for known, space in spaces.items() if space.kind == "scalar")]
+    if not known:
+        raise LatentkitError(
+            f"--given {text}: '{role}' of this model reads no label and no scalar, so that none can be given"
+        )
     fact = f"it is {spaces[name]}" if name in spaces else f"'{role}' reads no value of that name"
-    hint = nearest(name, labels)
+    hint = nearest(name, known)
     raise LatentkitError(
-        f"--given {text}: expected the name of a label, {' or '.join(labels)}, found '{name}': {fact}"
+        f"--given {text}: expected the name of a label or scalar, {' or '.join(known)}, found '{name}': {fact}"
         + (f"\n  {hint}" if hint else "")
     )
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise LatentkitError(f"--given {text}: expected a number, found '{value}'")
+    return number
 
 
 def _row(text: str, value: str, classes: int) -> Tensor:

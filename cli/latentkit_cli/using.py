@@ -46,8 +46,9 @@ Components = Annotated[
 Given = Annotated[
     list[str] | None,
     typer.Option(
-        "--given", metavar="NAME=CLASS", show_default=False,
-        help="A class in place of a label's draw, e.g. y=3, or a number per class: y=[0,0.5,0.5]. May be repeated.",
+        "--given", metavar="NAME=VALUE", show_default=False,
+        help="A class in place of a label's draw, e.g. y=3, or a number per class: y=[0,0.5,0.5]; or the value of a "
+        "scalar, e.g. psi=0.7. May be repeated.",
     ),
 ]  # fmt: skip
 Spherical = Annotated[bool, typer.Option("--spherical", help="Along the arc between the codes, not straight.")]
@@ -70,20 +71,22 @@ def sample(
     With --prior, codes are not drawn as the recipe says, but from a density that is fitted to the codes of its
     training images; also for autoencoders that draw none. The first time needs the data and scikit-learn.
 
-    With --given, samples are of the class that is named, counted from 0, where the model was trained with labels.
+    With --given, samples are of the class that is named, counted from 0, where the model was trained with labels; and
+    scalars of the recipe that samples are made with have another value.
 
     \b
     Example:
       latentkit sample runs/ogan-01 -n 64 --seed 1 --out samples.png
       latentkit sample runs/ogan-01 --prior gmm --components 20
       latentkit sample runs/biggan-01 --given y=2
+      latentkit sample runs/stylealae-01 --given psi=0.7
     """
-    file = _file(run, out, "samples.png")
+    file = picture_file(run, out, "samples.png")
     if components is not None and prior is None:
         raise LatentkitError("--components: is of a prior, so it needs --prior gmm")
     if given and prior is not None:
-        raise LatentkitError("--given: is a label that samples are made of; with --prior they are made of codes alone")
-    model = _loaded(run, weights, device)
+        raise LatentkitError("--given: is of how the recipe draws samples; with --prior they are made of codes alone")
+    model = loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
 
@@ -97,7 +100,7 @@ def sample(
         images = model.decode(fitted.sample(count, seed))
         facts["prior"] = fitted.notes
     pictures.save_png(pictures.grid(as_array(images), value_range(model)), file)
-    _wrote(file, as_json, **facts)
+    wrote(file, as_json, **facts)
 
 
 def reconstruct(
@@ -117,8 +120,8 @@ def reconstruct(
     Example:
       latentkit reconstruct runs/ogan-01 photo.jpg scans/ --out pairs.png
     """
-    file = _file(run, out, "reconstructions.png")
-    model = _loaded(run, weights, device)
+    file = picture_file(run, out, "reconstructions.png")
+    model = loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
     from latentkit_cli.images import read_images
@@ -127,7 +130,7 @@ def reconstruct(
     rebuilt = model.reconstruct(originals)
     error = float((rebuilt - originals).square().mean())
     pictures.save_png(pictures.pairs(as_array(originals), as_array(rebuilt), value_range(model)), file)
-    _wrote(file, as_json, n=len(files), images=files, mean_squared_error=error)
+    wrote(file, as_json, n=len(files), images=files, mean_squared_error=error)
 
 
 def encode(
@@ -147,8 +150,8 @@ def encode(
       latentkit encode runs/ogan-01 scans/ --out codes.npz
       latentkit encode runs/ogan-01 photo.jpg --json
     """
-    file = _file(run, out, "codes.npz", ".safetensors", ".csv")
-    model = _loaded(run, weights, device)
+    file = picture_file(run, out, "codes.npz", ".safetensors", ".csv")
+    model = loaded(run, weights, device)
     from latentkit.runs.observing import as_array
     from latentkit_cli.codes import write_codes
     from latentkit_cli.images import read_images
@@ -159,7 +162,7 @@ def encode(
         emit([{"file": name, "code": code.tolist()} for name, code in zip(files, codes, strict=True)])
         return
     write_codes(file, codes, files)
-    _wrote(file, as_json, n=len(files), shape=list(codes.shape), images=files)
+    wrote(file, as_json, n=len(files), shape=list(codes.shape), images=files)
 
 
 def interpolate(
@@ -180,8 +183,8 @@ def interpolate(
       latentkit interpolate runs/ogan-01 1 2
       latentkit interpolate runs/ogan-01 ann.jpg ben.jpg --steps 7 --spherical
     """
-    file = _file(run, out, "interpolation.png")
-    model = _loaded(run, weights, device)
+    file = picture_file(run, out, "interpolation.png")
+    model = loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
     from latentkit_cli.ends import code_of
@@ -189,10 +192,11 @@ def interpolate(
     a, b = code_of(model, start), code_of(model, end)
     images = model.interpolate(a, b, steps, "spherical" if spherical else "linear")
     pictures.save_png(pictures.strip(as_array(images[0]), range=value_range(model)), file)
-    _wrote(file, as_json, ends=[start, end], steps=steps)
+    wrote(file, as_json, ends=[start, end], steps=steps)
 
 
-def _loaded(run: Path, weights: str, device: str) -> Model:
+def loaded(run: Path, weights: str, device: str) -> Model:
+    """The model of a run, on a device."""
     from latentkit import load
     from latentkit.settings import Settings
 
@@ -202,10 +206,10 @@ def _loaded(run: Path, weights: str, device: str) -> Model:
 def _sampled(model: Model, count: int, seed: int, given: list[str]) -> Tensor:
     if not given or "sample" not in model.roles:  # a model without this role says so itself
         return model.sample(count, seed)
-    from latentkit_cli.given import given_labels
+    from latentkit_cli.given import given_values
 
-    labels = given_labels(model, "sample", given, count)
-    images: Tensor = model.values([model.wiring.inference["sample"]], count, seed=seed, given=labels)[0]
+    values = given_values(model, "sample", given, count)
+    images: Tensor = model.values([model.wiring.inference["sample"]], count, seed=seed, given=values)[0]
     return images
 
 
@@ -217,7 +221,7 @@ def _prior(run: Path, kind: str, components: int | None, weights: str, device: s
     return fit_prior(run, kind, components=chosen, weights=cast("WeightsChoice", weights), device=device)
 
 
-def _file(run: Path, out: Path | None, what: str, *others: str) -> Path:
+def picture_file(run: Path, out: Path | None, what: str, *others: str) -> Path:
     """Where the result goes: by default ``RUN-what`` in the folder where the command was given."""
     if out is None:
         place = run.resolve()
@@ -228,5 +232,6 @@ def _file(run: Path, out: Path | None, what: str, *others: str) -> Path:
     return out
 
 
-def _wrote(file: Path, as_json: bool, **facts: object) -> None:
+def wrote(file: Path, as_json: bool, **facts: object) -> None:
+    """Say what was written: a line, or JSON with facts."""
     emit({"file": str(file), **facts}) if as_json else typer.echo(f"wrote {near(file)}")

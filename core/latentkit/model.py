@@ -14,6 +14,7 @@ from latentkit.engine.evaluating import evaluate
 from latentkit.engine.streams import Streams
 from latentkit.errors import LatentkitError
 from latentkit.latents import lerp, slerp
+from latentkit.mixing import chosen_layers, mix, style_layers
 from latentkit.recipe.schema import DataSpec
 from latentkit.spaces import Space
 from latentkit.wiring.graph import Node
@@ -85,13 +86,13 @@ class Model:
         self.states = {name: value.to(device) for name, value in self.states.items()}
         return self
 
-    def sample(self, n: int, seed: int = 0, **given: Tensor) -> Tensor:
+    def sample(self, n: int, seed: int = 0, **given: Tensor | float) -> Tensor:
         """Draw ``n`` samples, [n, channels, height, width].
 
         Args:
             n: how many.
             seed: of the draws.
-            **given: values by name in place of draws or data (labels, say).
+            **given: values by name in place of draws or data (labels, say), or of scalars (``psi=0.7``).
 
         Raises:
             LatentkitError: the recipe has no role ``sample``.
@@ -142,7 +143,22 @@ class Model:
         images = self.decode(codes.flatten(0, 1))
         return images.reshape(*codes.shape[:2], *images.shape[1:])
 
-    def role(self, name: str, n: int, *, seed: int = 0, **given: Tensor) -> Tensor:
+    def mix(self, source: Tensor, destination: Tensor, layers: str | abc.Iterable[int] = "coarse") -> Tensor:
+        """Style mixing: every destination with every source's styles in some layers, [d, s, channels, height, width].
+
+        Args:
+            source: images (which are encoded) or codes, s of them.
+            destination: likewise, d of them.
+            layers: ``coarse``, ``middle``, ``fine``, ``"A-B"``, or numbers of layers, counted from 0.
+
+        Raises:
+            LatentkitError: a model without styles, or layers that it does not have.
+        """
+        given, kept = (self.encode(value) if value.ndim == 4 else value for value in (source, destination))
+        chosen = chosen_layers(layers, style_layers(self)) if isinstance(layers, str) else layers
+        return mix(self, given, kept, chosen)
+
+    def role(self, name: str, n: int, *, seed: int = 0, **given: Tensor | float) -> Tensor:
         """Evaluate a role of ``[inference]`` for ``n`` samples, without gradient.
 
         Raises:
@@ -150,16 +166,20 @@ class Model:
         """
         return self._role(name, n, seed, given)
 
-    def _role(self, name: str, n: int, seed: int, given: abc.Mapping[str, Tensor]) -> Tensor:
+    def _role(self, name: str, n: int, seed: int, given: abc.Mapping[str, Tensor | float]) -> Tensor:
         if name not in self.wiring.inference:
             raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}")
         value: Tensor = self.values([self.wiring.inference[name]], n, seed=seed, given=given)[0]
         return value
 
     def values(
-        self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0, given: abc.Mapping[str, Tensor] | None = None
-    ) -> list[Any]:
-        """Evaluate nodes together on the same draws, in chunks; each node has one value per sample."""
+        self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0, given: abc.Mapping[str, Tensor | float] | None = None,
+        known: abc.Mapping[Node, Tensor] | None = None,
+    ) -> list[Any]:  # fmt: skip
+        """Evaluate nodes together on the same draws, in chunks; each node has one value per sample.
+
+        ``known`` are values of nodes, one per sample, that are not computed again.
+        """
         sources: dict[Node, Any] = {}
         streams = Streams(seed, self.device)
 
@@ -176,10 +196,11 @@ class Model:
                 per_sample = isinstance(value, Tensor) and value.ndim > 0 and len(value) == n and self._batched(node)
                 return value[start : start + CHUNK] if per_sample else value
 
-            chunks.append(evaluate(nodes, self.parts, self.wiring.spaces, piece))
+            ready = {node: value[start : start + CHUNK].to(self.device) for node, value in (known or {}).items()}
+            chunks.append(evaluate(nodes, self.parts, self.wiring.spaces, piece, known=ready))
         return [_joined(parts) for parts in zip(*chunks, strict=True)]
 
-    def source(self, node: Node, n: int, streams: Streams, given: abc.Mapping[str, Tensor]) -> Any:
+    def source(self, node: Node, n: int, streams: Streams, given: abc.Mapping[str, Tensor | float]) -> Any:
         """The value of a source for ``n`` samples: given, drawn, a state, or a number at the model's step.
 
         Raises:
@@ -187,7 +208,7 @@ class Model:
         """
         kind, name = node.source
         if kind != "timed" and name in given:
-            value = given[name].to(self.device)
+            value = torch.as_tensor(given[name], device=self.device)
             return value.to(self.dtype) if value.is_floating_point() else value
         if kind == "draw":
             draw = self.wiring.draws[name]

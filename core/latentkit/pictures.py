@@ -83,10 +83,37 @@ def strip(*rows: np.ndarray, range: Range, pad: int = 2, scale: int | None = Non
         raise DataError(f"strip: expected one or more rows of one shape [steps, c, h, w], found {found}")
     drawn = [_pixels(row, range) for row in rows]
     factor = _scale(drawn[0], len(drawn[0]), pad, scale)
-    lines = [_tiled(_enlarged(row, factor), len(row), pad) for row in drawn]
-    gap = np.full(((_APART - 2) * pad, *lines[0].shape[1:]), _LINE, np.uint8)
-    joined = [part for line in lines for part in (gap, line)][1:]
-    return _picture(np.concatenate(joined))
+    return _picture(_apart([_tiled(_enlarged(row, factor), len(row), pad) for row in drawn], pad))
+
+
+def crossed(
+    top: np.ndarray,
+    left: np.ndarray,
+    *bands: np.ndarray,
+    range: Range,
+    pad: int = 2,
+    scale: int | None = None,
+) -> Image.Image:
+    """A table of images: ``top`` [s, c, h, w] heads its columns, ``left`` [d, c, h, w] its rows.
+
+    Each band [d, s, c, h, w] has all the rows; bands are set apart. Otherwise as :func:`grid`.
+
+    Raises:
+        DataError: no bands, bands that do not have a cell for every pair, or as :func:`grid`.
+    """
+    _at_least("pad", pad, 0)
+    wanted = (len(left), *top.shape)
+    if not bands or any(band.shape != wanted for band in bands) or left.shape[1:] != top.shape[1:]:
+        found = ", ".join(str(list(band.shape)) for band in bands) or "none"
+        raise DataError(f"crossed: expected one or more bands {list(wanted)}, found {found}")
+    heads, sides = _pixels(top, range), _pixels(left, range)
+    factor = _scale(heads, len(top) + 1, pad, scale)
+    corner = np.full((1, *heads.shape[1:]), _LINE, np.uint8)
+    rows = [np.concatenate([corner, heads])]
+    for band in bands:
+        cells = _pixels(band.reshape(-1, *top.shape[1:]), range).reshape(*band.shape[:2], *heads.shape[1:])
+        rows.append(np.concatenate([sides[:, None], cells], axis=1).reshape(-1, *heads.shape[1:]))
+    return _picture(_apart([_tiled(_enlarged(row, factor), len(top) + 1, pad) for row in rows], pad))
 
 
 def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
@@ -159,6 +186,12 @@ def _tiled(cells: Pixels, columns: int, pad: int) -> Pixels:
         left = pad + index % columns * (width + pad)
         result[top : top + height, left : left + width] = cell
     return result
+
+
+def _apart(lines: list[Pixels], pad: int) -> Pixels:
+    """Pictures of one width below each other, with a gap between."""
+    gap = np.full(((_APART - 2) * pad, *lines[0].shape[1:]), _LINE, np.uint8)
+    return np.concatenate([part for line in lines for part in (gap, line)][1:])
 
 
 def _picture(pixels: Pixels) -> Image.Image:

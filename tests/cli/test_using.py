@@ -60,10 +60,10 @@ def test_samples_are_of_the_class_that_is_given(latentkit: Command, labelled: Pa
 
 
 def test_samples_of_a_class_are_those_of_the_python_interface(labelled: Path) -> None:
-    from latentkit_cli.given import given_labels
+    from latentkit_cli.given import given_values
 
     model = lk.load(labelled)
-    labels = given_labels(model, "sample", ["y=1"], 5)
+    labels = given_values(model, "sample", ["y=1"], 5)
     assert {name: value.tolist() for name, value in labels.items()} == {"y": [[0, 1, 0]] * 5}
     images = model.sample(5, y=labels["y"])
     assert tuple(images.shape) == (5, 1, 8, 8)
@@ -75,9 +75,12 @@ def test_samples_of_a_class_are_those_of_the_python_interface(labelled: Path) ->
     [
         (["y"], "--given y: expected NAME=CLASS, for example --given y=3"),
         (["y=0", "y=1"], "--given y=1: 'y' is given twice"),
-        (["z=0"], "expected the name of a label, y, found 'z': it is latent[4]"),
+        (["z=0"], "expected the name of a label or scalar, y, found 'z': it is latent[4]"),
         (["Y=0"], "found 'Y': 'sample' reads no value of that name\n  did you mean 'y'?"),
-        (["y_real=0"], "expected the name of a label, y, found 'y_real': 'sample' reads no value of that name"),
+        (
+            ["y_real=0"],
+            "expected the name of a label or scalar, y, found 'y_real': 'sample' reads no value of that name",
+        ),
         (["y=3"], "--given y=3: expected a class from 0 to 2, or a list of 3 numbers, one per class"),
         (["y=-1"], "expected a class from 0 to 2"),
         (["y=true"], "expected a class from 0 to 2"),
