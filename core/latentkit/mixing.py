@@ -105,7 +105,7 @@ def mix(model: Model, source: Tensor, destination: Tensor, layers: abc.Iterable[
     down = repeat(kept, "d layers dim -> d s layers dim", s=len(given))
     mixed = torch.where(rearrange(taken, "layers -> layers 1"), across, down)
     images = images_of_styles(model, mixed.flatten(0, 1))
-    return images.unflatten(0, (len(kept), len(given)))
+    return images.reshape(len(kept), len(given), *images.shape[1:])
 
 
 def _style_node(model: Model) -> Node:

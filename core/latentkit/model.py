@@ -173,8 +173,8 @@ class Model:
         return value
 
     def values(
-        self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0, given: abc.Mapping[str, Tensor | float] | None = None,
-        known: abc.Mapping[Node, Tensor] | None = None,
+        self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0,
+        given: abc.Mapping[str, Tensor | float] | None = None, known: abc.Mapping[Node, Tensor] | None = None,
     ) -> list[Any]:  # fmt: skip
         """Evaluate nodes together on the same draws, in chunks; each node has one value per sample.
 
