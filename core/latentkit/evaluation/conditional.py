@@ -26,7 +26,7 @@ class SampleClass(Metric):
     slow: ClassVar[bool] = True
 
     def applies(self, model: Model, samples: Samples | None) -> str:
-        """Needs a role ``sample`` that reads a label of as many classes as the data has, and held-out images of them."""
+        """Needs a role ``sample`` that reads a label of as many classes as the data has, and held-out images."""
         if "sample" not in model.wiring.inference:
             return "the recipe has no role 'sample'"
         reason = lacks_held_out(samples)
