@@ -129,7 +129,11 @@ def _data(wiring: Wiring, side: int) -> Overrides:
 
 
 def _widths(wiring: Wiring) -> abc.Iterator[Overrides]:
-    """Large whole numbers of parts at :data:`NARROW`: all, those that are no sizes, none."""
+    """Large whole numbers of parts at :data:`NARROW`: all, those that no draw states too, those that are no sizes, none.
+
+    A draw may count what a part has, so that the two have to agree; but mostly they are alike by chance.
+    """
+    whole: Overrides = {}
     every: Overrides = {}
     plain: Overrides = {}
     elsewhere = set(_numbers({"draw": wiring.source.tables.get("draw"), "state": wiring.source.tables.get("state")}))
@@ -139,12 +143,15 @@ def _widths(wiring: Wiring) -> abc.Iterator[Overrides]:
             stated = field.name in wiring.recipe.parts[name].options
             if type(value) is not int or value <= NARROW or (field.default is None and not stated):
                 continue
-            if value in elsewhere:  # a draw may count what a part has
+            whole[f"parts.{name}.{field.name}"] = NARROW
+            if value in elsewhere:
                 continue
             every[f"parts.{name}.{field.name}"] = NARROW
             if field.default is not None:
                 plain[f"parts.{name}.{field.name}"] = NARROW
-    yield every
+    yield whole
+    if every != whole:
+        yield every
     if plain != every:
         yield plain
     if plain:
