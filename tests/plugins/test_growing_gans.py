@@ -14,7 +14,6 @@ import latentkit as lk
 from latentkit._building import source_of, wired
 from latentkit.optimizers import Adam
 from latentkit.recipe.staging import stages
-from latentkit_plugins.style.mixing import truncate
 
 GROWN = 600_000
 FADE = {"from": 0.0, "to": 1.0, "over": 3, "unit": "steps"}
@@ -43,7 +42,7 @@ def test_each_resolution_fades_in_over_600000_images_and_trains_on_for_as_many(
     ramps = [table["set"].get("scalars.blend") for table in given]
     line = {"from": 0.0, "to": 1.0, "over": GROWN, "unit": "images"}
     assert ramps == [None, *[line, 1] * (len(batches) - 1)]
-    assert source.tables["scalars"] == {"blend": 1}
+    assert source.tables["scalars"]["blend"] == 1  # type: ignore[index,call-overload]
     assert [stage.reset for stage in stages(source)] == [(), *[("optimizer",)] * (len(found) - 1)]
 
 
@@ -82,9 +81,15 @@ def test_stylegan_has_the_published_constants() -> None:
     assert (parts["G"].rgb_gain, parts["G"].noise, parts["G"].start) == (1, "sample", 1)
     assert (parts["D"].blur, parts["D"].group, parts["D"].start) == (True, 4, 1)
     assert (parts["M"].p, parts["M"].inclusive) == (0.9, False)
-    assert wiring.recipe.parts["T"].options == {}
-    drawn = truncate(torch.ones(1, 9, 1), torch.zeros(1))
-    torch.testing.assert_close(drawn[0, :, 0], torch.tensor([0.7] * 8 + [1.0]))
+    assert parts["T"].cutoff == 8
+    assert wiring.recipe.scalars["psi"].at(0, 0) == 0.7
+
+
+@pytest.mark.parametrize(("psi", "alike"), [(0, True), (0.7, False)])
+def test_samples_of_stylegan_are_drawn_towards_the_mean_code(psi: float, alike: bool) -> None:
+    model = lk.compose("stylegan", {**TINY, "scalars.psi": psi})
+    first, second = model.sample(2, seed=0, noise=torch.zeros(2, 672))  # 6 layers, all of them below the 8th
+    assert torch.allclose(first, second, atol=1e-5) == alike
 
 
 @pytest.mark.parametrize("form", ["runtime", "implicit"])
