@@ -1,1 +1,1 @@
-"""Networks that grow: style-based generators and encoders, progressive discriminators."""
+"""Networks that grow: progressive and style-based generators, style encoders, progressive discriminators."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import abc
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, downsample
+from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, downsample, fading, per_level
+from latentkit_plugins.style._sizes import Layout
 
 _GROUP = 4
 
@@ -52,21 +51,19 @@ class Block(nn.Module):
 class GrowingScore(nn.Module):
     """Images of one level to a score; the weights are those of all levels."""
 
-    def __init__(
-        self, channels: int, features: abc.Sequence[int], base: tuple[int, int], level: int, fused: abc.Sequence[bool],
-        blurred: bool, group: int, runtime: bool,
-    ) -> None:  # fmt: skip
+    def __init__(self, layout: Layout, blurred: bool, group: int) -> None:
         super().__init__()
-        self.level, self.group = level, group
-        first = features[0]
+        self.level, self.group = layout.level, group
+        runtime, fused = layout.runtime, layout.fused()
+        first, *others = layout.features
         self.blocks = nn.ModuleList(
-            Block(width, features[at], fused[at + 1], blurred, runtime) for at, width in enumerate(features[1:])
+            Block(width, layout.features[at], fused[at + 1], blurred, runtime) for at, width in enumerate(others)
         )
-        self.from_rgb = nn.ModuleList(
-            EqualizedConv2d(channels, width, 1, bias=True, runtime=runtime) for width in features
+        self.from_rgb = per_level(
+            layout, lambda width: EqualizedConv2d(layout.channels, width, 1, bias=True, runtime=runtime)
         )
         self.last = EqualizedConv2d(first + (group > 1), first, 3, bias=True, runtime=runtime)
-        self.dense = EqualizedLinear(first * base[0] * base[1], first, runtime=runtime)
+        self.dense = EqualizedLinear(first * layout.base[0] * layout.base[1], first, runtime=runtime)
         self.score = EqualizedLinear(first, 1, gain=1.0, runtime=runtime)
 
     def forward(self, x: Tensor, blend: Tensor | int) -> Tensor:
@@ -74,7 +71,7 @@ class GrowingScore(nn.Module):
         h = self._read(x, self.level)
         if self.level:
             h = self.blocks[self.level - 1](h)
-            if not (isinstance(blend, int) and blend == 1):
+            if fading(self.from_rgb, self.level, blend):
                 h = blended(self._read(downsample(x), self.level - 1), h, blend)
         for block in reversed(self.blocks[: max(self.level - 1, 0)]):
             h = block(h)
@@ -85,4 +82,4 @@ class GrowingScore(nn.Module):
         return score
 
     def _read(self, x: Tensor, level: int) -> Tensor:
-        return F.leaky_relu(self.from_rgb[level](x), SLOPE)
+        return F.leaky_relu(self.from_rgb[str(level)](x), SLOPE)

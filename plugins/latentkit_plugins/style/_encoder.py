@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections import abc
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, downsample, instance_norm, statistics
+from latentkit_plugins.style._layers import (
+    SLOPE,
+    EqualizedConv2d,
+    blended,
+    downsample,
+    fading,
+    instance_norm,
+    per_level,
+    statistics,
+)
+from latentkit_plugins.style._sizes import Layout
 
 
 class Block(nn.Module):
@@ -38,26 +46,22 @@ class Block(nn.Module):
 class StyleEncoding(nn.Module):
     """Images of one level to a code; the weights are those of all levels."""
 
-    def __init__(
-        self, channels: int, dim: int, features: abc.Sequence[int], last: int, level: int, fused: abc.Sequence[bool],
-        runtime: bool,
-    ) -> None:  # fmt: skip
+    def __init__(self, layout: Layout, dim: int, last: int) -> None:
         super().__init__()
-        self.level = level
-        outputs = [last, *features[:-1]]
+        self.level, runtime = layout.level, layout.runtime
+        outputs, fused = [last, *layout.features[:-1]], layout.fused()
         self.blocks = nn.ModuleList(
-            Block(inputs, outputs[at], dim, fused[at], runtime) for at, inputs in enumerate(features)
+            Block(inputs, outputs[at], dim, fused[at], runtime) for at, inputs in enumerate(layout.features)
         )
-        self.from_rgb = nn.ModuleList(
-            EqualizedConv2d(channels, width, 1, bias=True, runtime=runtime) for width in features
+        self.from_rgb = per_level(
+            layout, lambda width: EqualizedConv2d(layout.channels, width, 1, bias=True, runtime=runtime)
         )
 
     def forward(self, x: Tensor, blend: Tensor | int) -> Tensor:
         """``x``: b channels h w; ``blend``: scalar. Returns b dim."""
-        fading = self.level > 0 and not (isinstance(blend, int) and blend == 1)
         w: Tensor
         h, w = self.blocks[self.level](self._read(x, self.level))
-        if fading:
+        if fading(self.from_rgb, self.level, blend):
             w = w * blend
             h = blended(self._read(downsample(x), self.level - 1), h, blend)
         for block in reversed(self.blocks[: self.level]):
@@ -67,4 +71,4 @@ class StyleEncoding(nn.Module):
 
     def _read(self, x: Tensor, level: int) -> Tensor:
         # Activated twice, as released.
-        return F.leaky_relu(F.leaky_relu(self.from_rgb[level](x), SLOPE), SLOPE)
+        return F.leaky_relu(F.leaky_relu(self.from_rgb[str(level)](x), SLOPE), SLOPE)

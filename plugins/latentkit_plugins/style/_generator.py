@@ -11,8 +11,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, bump, instance_norm, upsample
-from latentkit_plugins.style._sizes import split_maps
+from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, bump, image_of, instance_norm, per_level, upsample
+from latentkit_plugins.style._sizes import Layout, split_maps
 
 Noise = Literal["sample", "fixed", "none", "bump"]
 
@@ -65,34 +65,28 @@ class Block(nn.Module):
 class StyleSynthesis(nn.Module):
     """Styles to images of one level; the weights are those of all levels."""
 
-    def __init__(
-        self, channels: int, dim: int, features: abc.Sequence[int], base: tuple[int, int], level: int,
-        fused: abc.Sequence[bool], rgb_gain: float, noise: Noise, runtime: bool,
-    ) -> None:  # fmt: skip
+    def __init__(self, layout: Layout, dim: int, rgb_gain: float, noise: Noise) -> None:
         super().__init__()
-        self.level, self.maps = level, split_maps(base, level)
-        self.const = nn.Parameter(torch.ones(1, features[0], *base))
+        self.level, runtime = layout.level, layout.runtime
+        widths, fused = layout.features, layout.fused()
+        self.maps = split_maps(layout.base, self.level)
+        self.const = nn.Parameter(torch.ones(1, widths[0], *layout.base))
         self.blocks = nn.ModuleList(
-            Block(features[max(at - 1, 0)], width, dim, at, fused[at], noise, runtime)
-            for at, width in enumerate(features)
+            Block(widths[max(at - 1, 0)], width, dim, at, fused[at], noise, runtime) for at, width in enumerate(widths)
         )
-        self.to_rgb = nn.ModuleList(
-            EqualizedConv2d(width, channels, 1, gain=rgb_gain, bias=True, runtime=runtime) for width in features
+        self.to_rgb = per_level(
+            layout, lambda width: EqualizedConv2d(width, layout.channels, 1, gain=rgb_gain, bias=True, runtime=runtime)
         )
-        for at, (height, width) in enumerate(split_maps(base, len(features) - 1)) if noise == "fixed" else ():
+        for at, (height, width) in enumerate(split_maps(layout.base, len(widths) - 1)) if noise == "fixed" else ():
             self.register_buffer(f"noise_{at}", torch.randn(1, 1, height, width))
 
     def forward(self, w: Tensor, blend: Tensor | int, noise: Tensor | None = None) -> Tensor:
         """``w``: b 2(level+1) dim; ``blend``: scalar; ``noise``: b numbers. Returns b channels h w."""
         maps = self._maps(noise)
-        x, before = self.const.expand(len(w), -1, -1, -1), None
+        before = x = self.const.expand(len(w), -1, -1, -1)
         for at, block in enumerate(self.blocks[: self.level + 1]):
             before, x = x, block(x, w[:, 2 * at : 2 * at + 2], maps[2 * at : 2 * at + 2])
-        image: Tensor = self.to_rgb[self.level](x)
-        if self.level == 0 or (isinstance(blend, int) and blend == 1):
-            return image
-        coarse = upsample(self.to_rgb[self.level - 1](before))
-        return blended(coarse, image, blend)
+        return image_of(self.to_rgb, self.level, before, x, blend)
 
     def _maps(self, noise: Tensor | None) -> list[Tensor | None]:
         if hasattr(self, "noise_0"):

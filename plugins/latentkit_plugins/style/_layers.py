@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import abc
 from typing import Literal
 
 import torch
@@ -10,9 +11,9 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
+from latentkit_plugins.style._sizes import Layout
+
 Scaling = Literal["none", "up", "down"]
-FUSED_FROM = 128
-"""Side from which a convolution doubles or halves the resolution itself (Karras et al. 2019, released code)."""
 SLOPE = 0.2
 
 
@@ -85,6 +86,37 @@ def downsample(x: Tensor) -> Tensor:
 def blended(low: Tensor, high: Tensor, blend: Tensor | float) -> Tensor:
     """``low`` at 0, ``high`` at 1; under autocast the two may be of different types, which ``lerp`` refuses."""
     return low + blend * (high - low)
+
+
+def per_level(layout: Layout, layer: abc.Callable[[int], nn.Module]) -> nn.ModuleDict:
+    """Of each level that has images the layer between them and features of so many channels, by the level's name."""
+    return nn.ModuleDict(
+        {str(level): layer(width) for level, width in enumerate(layout.features) if level >= layout.start}
+    )
+
+
+def fading(layers: nn.ModuleDict, level: int, blend: Tensor | int) -> bool:
+    """Whether images of two levels are mixed; with the whole number 1 they are not, and the device is not asked."""
+    return str(level - 1) in layers and not (isinstance(blend, int) and blend == 1)
+
+
+def image_of(layers: nn.ModuleDict, level: int, before: Tensor, x: Tensor, blend: Tensor | int) -> Tensor:
+    """The image of a level's features, mixed with the enlarged one of the level below (Karras et al. 2018, figure 2).
+
+    Args:
+        layers: to-RGB, by :func:`per_level`.
+        level: whose features ``x`` are.
+        before: features of the level below, ``b c' h/2 w/2``; not looked at where nothing fades in.
+        x: ``b c h w``.
+        blend: 1 is this level alone, 0 the one below.
+
+    Returns:
+        ``b channels h w``.
+    """
+    image: Tensor = layers[str(level)](x)
+    if not fading(layers, level, blend):
+        return image
+    return blended(upsample(layers[str(level - 1)](before)), image, blend)
 
 
 def bump(x: Tensor, level: int) -> Tensor:

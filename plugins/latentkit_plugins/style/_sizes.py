@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import attrs
+
 from latentkit.errors import Mismatch
 
 MOST_LEVELS = 9
 """1024 x 1024 from 4 x 4."""
+FUSED_FROM = 128
+"""Side from which a convolution doubles or halves the resolution itself (Karras et al. 2019, released code)."""
+
+
+@attrs.frozen
+class Layout:
+    """What a network of the family is built from."""
+
+    channels: int
+    """Of the images."""
+    features: tuple[int, ...]
+    """Channels of each level's features."""
+    base: tuple[int, int]
+    """Height and width of level 0."""
+    start: int
+    """The first level that has images."""
+    level: int
+    """The one that it works at."""
+    runtime: bool
+    """Whether weights are equalised in every call."""
+
+    def fused(self) -> list[bool]:
+        """By level, whether a convolution scales by itself."""
+        return [min(size) >= FUSED_FROM for size in sides(self.base, len(self.features))]
 
 
 def sides(base: tuple[int, int], levels: int) -> list[tuple[int, int]]:
@@ -13,13 +39,13 @@ def sides(base: tuple[int, int], levels: int) -> list[tuple[int, int]]:
     return [(base[0] << level, base[1] << level) for level in range(levels)]
 
 
-def level_of(owner: str, base: tuple[int, int], levels: int, height: int, width: int) -> int:
-    """The level whose images have this size.
+def level_of(owner: str, base: tuple[int, int], levels: int, start: int, height: int, width: int) -> int:
+    """The level, from ``start`` on, whose images have this size.
 
     Raises:
         Mismatch: no level has; the sizes that there are, are listed.
     """
-    legal = sides(base, levels)
+    legal = sides(base, levels)[start:]
     if (height, width) not in legal:
         there = ", ".join(f"{h}" if h == w else f"{h} x {w}" for h, w in legal)
         size = f"{height}" if height == width else f"{height} x {width}"
@@ -27,7 +53,7 @@ def level_of(owner: str, base: tuple[int, int], levels: int, height: int, width:
             f"{owner}: with {levels} levels from {base[0]} x {base[1]} it makes and reads images of {there}; "
             f"found {size}; choose one of those resolutions, or other levels or base"
         )
-    return legal.index((height, width))
+    return start + legal.index((height, width))
 
 
 def widths(start: int, most: int, levels: int) -> list[int]:

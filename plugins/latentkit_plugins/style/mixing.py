@@ -36,17 +36,20 @@ class Repeat(Function):
 class Mixing(Function):
     """Style mixing: the first code up to a layer, a second one from there (Karras et al. 2019, section 3.1).
 
-    With probability ``p`` for a whole batch; the layer is uniform in 1 ... layers, so that at times nothing is mixed.
+    With probability ``p`` for a whole batch; the layer is uniform in 1 ... layers, or with ``inclusive = false`` in
+    1 ... layers - 1.
     """
 
     ports: ClassVar[str] = "w: latent[dim], w2: latent[dim], cut: one latent[2] -> styles[layers, dim]"
     layers: int | None = None
     p: float = attrs.field(default=0.9, validator=[ge(0), le(1)])
+    inclusive: bool = True
+    """Whether the layer may be ``layers``, which mixes nothing: so it is in ALAE's released code, not in StyleGAN's."""
 
     def build(self) -> nn.Module:
         """``w: b dim, w2: b dim, cut: 2 -> styles: b layers dim``; ``cut`` are two numbers uniform in [0, 1)."""
         (layers,) = known_sizes(self, "layers")
-        return _Mixing(layers, self.p)
+        return _Mixing(layers, self.p, layers if self.inclusive else max(layers - 1, 1))
 
 
 class _Repeat(nn.Module):
@@ -59,12 +62,12 @@ class _Repeat(nn.Module):
 
 
 class _Mixing(nn.Module):
-    def __init__(self, layers: int, p: float) -> None:
+    def __init__(self, layers: int, p: float, places: int) -> None:
         super().__init__()
-        self.layers, self.p = layers, p
+        self.layers, self.p, self.places = layers, p, places
 
     def forward(self, w: Tensor, w2: Tensor, cut: Tensor) -> Tensor:
-        start = torch.where(cut[0] < self.p, 1 + torch.floor(cut[1] * self.layers), self.layers)
+        start = torch.where(cut[0] < self.p, 1 + torch.floor(cut[1] * self.places), self.layers)
         first = torch.arange(self.layers, device=w.device) < start  # no branch: the device is not asked
         return torch.where(first[:, None], w[:, None], w2[:, None])
 

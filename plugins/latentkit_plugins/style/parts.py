@@ -1,66 +1,29 @@
-"""Style-based networks that grow: Karras et al. 2019, https://arxiv.org/abs/1812.04948, in the form of StyleALAE.
+"""Networks that grow, in the papers' order: PGGAN, StyleGAN, StyleALAE.
 
-Pidhorskyi, Adjeroh and Doretto 2020, https://arxiv.org/abs/2004.04467; constants are those of the released code. A
-network has the weights of all its levels. Which level it works at follows from the size of the images it meets, so that
-a stage of a recipe says ``data.resolution`` and nothing else.
+Karras et al. 2018, https://arxiv.org/abs/1710.10196; Karras et al. 2019, https://arxiv.org/abs/1812.04948; Pidhorskyi,
+Adjeroh and Doretto 2020, https://arxiv.org/abs/2004.04467. Constants are those of the released code. A network has the
+weights of all its levels. Which level it works at follows from the size of the images it meets, so that a stage of a
+recipe says ``data.resolution`` and nothing else.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import attrs
-from attrs.validators import deep_iterable, ge, gt, in_, le, max_len, min_len
+from attrs.validators import ge, gt, in_, le
 from torch import nn
 
 from latentkit.components.layers import MappingNetwork
 from latentkit.components.sizes import MOST_LAYERS, known_sizes
-from latentkit.interfaces import Discriminator, Encoder, Generator, Mapping, Part
+from latentkit.interfaces import Discriminator, Encoder, Generator, Mapping
 from latentkit_plugins.style._discriminator import GrowingScore
 from latentkit_plugins.style._encoder import StyleEncoding
 from latentkit_plugins.style._generator import Noise, StyleSynthesis
-from latentkit_plugins.style._layers import FUSED_FROM, SLOPE
-from latentkit_plugins.style._sizes import MOST_LEVELS, level_of, noise_numbers, sides, widths
-
-Equalized = Literal["implicit", "runtime"]
-_SQUARE = (4, 4)
-
-
-@attrs.frozen(kw_only=True)
-class _Growing(Part):
-    """What the networks of the family have: levels, widths, and the image's size."""
-
-    channels: int | None = None
-    height: int | None = None
-    width: int | None = None
-    levels: int = attrs.field(default=4, validator=[ge(1), le(MOST_LEVELS)])
-    """Resolutions there are weights for: ``base``, twice that, ...; 4 levels from 4 x 4 reach 32 x 32."""
-    base: tuple[int, int] = attrs.field(
-        default=_SQUARE, validator=[min_len(2), max_len(2), deep_iterable(ge(1))], converter=tuple
-    )
-    """Height and width of the lowest level."""
-    channels_base: int = attrs.field(default=16, validator=ge(1))
-    """Channels of the highest resolution; each halving doubles them."""
-    max_channels: int = attrs.field(default=512, validator=ge(1))
-    equalized: Equalized = attrs.field(default="implicit", validator=in_(("implicit", "runtime")))
-    """Where the equalised learning rate is: in the optimizer's steps (``lreq-adam``), or in every call."""
-
-    def level(self) -> int:
-        """The level of the images that are met.
-
-        Raises:
-            Mismatch: there is none of this size.
-        """
-        height, width = known_sizes(self, "height", "width")
-        return level_of(type(self).__name__, self.base, self.levels, height, width)
-
-    def fused(self) -> list[bool]:
-        """By level, whether a convolution scales by itself."""
-        return [min(size) >= FUSED_FROM for size in sides(self.base, self.levels)]
-
-    def features(self) -> list[int]:
-        """Channels by level."""
-        return widths(self.channels_base, self.max_channels, self.levels)
+from latentkit_plugins.style._growing import EQUALIZED, Equalized, Growing
+from latentkit_plugins.style._layers import SLOPE
+from latentkit_plugins.style._pggan import PgganSynthesis
+from latentkit_plugins.style._sizes import noise_numbers
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +37,7 @@ class StyleMapping(Mapping):
     slope: float = SLOPE
     lrmul: float = attrs.field(default=0.01, validator=gt(0))
     """Its steps are this much smaller than those of other parts; 0.1 in ALAE."""
-    equalized: Equalized = attrs.field(default="implicit", validator=in_(("implicit", "runtime")))
+    equalized: Equalized = attrs.field(default="implicit", validator=in_(EQUALIZED))
     """Where the equalised learning rate is: in the optimizer's steps (``lreq-adam``), or in every call."""
 
     def build(self) -> nn.Module:
@@ -84,7 +47,7 @@ class StyleMapping(Mapping):
 
 
 @attrs.frozen(kw_only=True)
-class StyleGenerator(_Growing, Generator):
+class StyleGenerator(Growing, Generator):
     """Synthesis network: a learned constant, and per level two convolutions with noise and styles."""
 
     ports: ClassVar[str] = (
@@ -115,15 +78,30 @@ class StyleGenerator(_Growing, Generator):
         Raises:
             Mismatch: no level makes images of this size.
         """
-        channels, dim = known_sizes(self, "channels", "dim")
-        return StyleSynthesis(
-            channels, dim, self.features(), self.base, self.level(), self.fused(), self.rgb_gain, self.noise,
-            self.equalized == "runtime",
-        )  # fmt: skip
+        (dim,) = known_sizes(self, "dim")
+        return StyleSynthesis(self.layout(), dim, self.rgb_gain, self.noise)
 
 
 @attrs.frozen(kw_only=True)
-class StyleEncoder(_Growing, Encoder):
+class PgganGenerator(Growing, Generator):
+    """Generator of PGGAN: per level two convolutions, each activated and pixel-normed; the latent is normed too."""
+
+    ports: ClassVar[str] = "z: latent[dim], blend: scalar -> x: image[channels, height, width] in range"
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+
+    def build(self) -> nn.Module:
+        """``z: b dim, blend: scalar -> x: b channels height width``, unbounded; ``blend`` as in ``style.generator``.
+
+        Raises:
+            Mismatch: no level makes images of this size.
+        """
+        (dim,) = known_sizes(self, "dim")
+        return PgganSynthesis(self.layout(), dim)
+
+
+@attrs.frozen(kw_only=True)
+class StyleEncoder(Growing, Encoder):
     """StyleALAE's encoder: statistics of every instance norm are styles, and their sum is the code."""
 
     ports: ClassVar[str] = "x: image[channels, height, width] in range, blend: scalar -> w: latent[dim]"
@@ -136,15 +114,13 @@ class StyleEncoder(_Growing, Encoder):
         Raises:
             Mismatch: no level reads images of this size.
         """
-        channels, dim = known_sizes(self, "channels", "dim")
+        (dim,) = known_sizes(self, "dim")
         last = min(self.max_channels, self.channels_base << self.levels)
-        return StyleEncoding(
-            channels, dim, self.features(), last, self.level(), self.fused(), self.equalized == "runtime"
-        )
+        return StyleEncoding(self.layout(), dim, last)
 
 
 @attrs.frozen(kw_only=True)
-class GrowingDiscriminator(_Growing, Discriminator):
+class GrowingDiscriminator(Growing, Discriminator):
     """Discriminator of StyleGAN and, without blur, of PGGAN, with a map of the minibatch's deviation."""
 
     ports: ClassVar[str] = "x: image[channels, height, width] in range, blend: scalar -> score"
@@ -164,8 +140,4 @@ class GrowingDiscriminator(_Growing, Discriminator):
         Raises:
             Mismatch: no level reads images of this size.
         """
-        (channels,) = known_sizes(self, "channels")
-        return GrowingScore(
-            channels, self.features(), self.base, self.level(), self.fused(), self.blur, self.group,
-            self.equalized == "runtime",
-        )  # fmt: skip
+        return GrowingScore(self.layout(), self.blur, self.group)
