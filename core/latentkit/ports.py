@@ -47,7 +47,8 @@ def parse_ports(text: str, sizes: abc.Mapping[str, object], owner: str = "") -> 
 
     A size is an integer, or a name: looked up in ``sizes``, and left open for the flow to determine where it is
     absent or ``None``. A capital letter as a kind is an open space (``of: T, to: T -> score``). ``in NAME`` is the
-    value range. ``name?`` is an input that may be left out. ``one latent[dim]`` has no batch (a running mean, say).
+    value range, looked up likewise. ``name?`` is an input that may be left out. ``one latent[dim]`` has no batch (a
+    running mean, say).
 
     Raises:
         ValueError: the text is not of this form (a mistake of the part's author).
@@ -121,11 +122,8 @@ class _PortReader:
         dims = tuple(map(self._dim, written.dims))
         value: Range | Var | None = None
         if written.range:
-            known = self.sizes.get(written.range, ...)
-            if isinstance(known, tuple):
-                value = (float(known[0]), float(known[1]))
-            elif known is ...:
-                value = self._var(written.range)
+            known = self.sizes.get(written.range)
+            value = (float(known[0]), float(known[1])) if isinstance(known, tuple) else self._var(written.range)
         return Space(written.kind, dims, value, batched=written.batched)
 
     def _dim(self, text: str) -> Dim:

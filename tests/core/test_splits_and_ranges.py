@@ -10,7 +10,9 @@ import torch
 
 from latentkit.engine.batches import scaled, split
 from latentkit.errors import DataError
+from latentkit.ports import parse_ports
 from latentkit.recipe.schema import DataSpec
+from latentkit.spaces import Space, Var
 
 
 @pytest.mark.parametrize(
@@ -107,3 +109,19 @@ def test_scaling_leaves_the_bytes_and_other_fields_alone() -> None:
     assert torch.equal(stored, BYTES)
     assert torch.equal(scaled(stored, spec, "index", torch.float32), BYTES)
     assert scaled(torch.ones(3, dtype=torch.float64), spec, "factor", torch.float32).dtype == torch.float32
+
+
+@pytest.mark.parametrize("sizes", [{}, {"range": None}])
+def test_a_range_that_a_part_leaves_open_is_the_same_on_all_its_sides(sizes: dict[str, object]) -> None:
+    signature = parse_ports("x: image[1, 8, 8] in range -> image[1, 8, 8] in range", sizes)
+    before, after = signature.inputs[0].space, signature.output
+    assert isinstance(before, Space)
+    assert isinstance(after, Space)
+    assert isinstance(before.range, Var)
+    assert before.range is after.range
+
+
+def test_a_range_that_a_part_states_is_that_of_its_ports() -> None:
+    space = parse_ports("x: image[1, 8, 8] in range -> score", {"range": (0, 1)}).inputs[0].space
+    assert isinstance(space, Space)
+    assert space.range == (0.0, 1.0)

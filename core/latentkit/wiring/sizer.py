@@ -176,18 +176,18 @@ class Sizer:
         return found
 
     def sized_parts(self) -> dict[str, Part]:
-        """The parts with every size that the flow determines filled in."""
+        """The parts with every size, and value range, that the flow determines filled in."""
         return {name: self._sized(part, self.signatures[name]) for name, part in self.parts.items()}
 
     def _sized(self, part: Part, signatures: abc.Mapping[str, Signature]) -> Part:
-        found: dict[str, int] = {}
+        found: dict[str, object] = {}
         fields = {field.name for field in attrs.fields(type(part))}
         for signature in signatures.values():
             for port in (*signature.inputs, *signature.outputs):
-                for item in getattr(port.space, "dims", ()):
-                    size = self.sizes.unifier.find(item)
-                    if isinstance(item, Var) and item.name in fields and isinstance(size, int):
-                        found[item.name] = size
+                for item in (*getattr(port.space, "dims", ()), getattr(port.space, "range", None)):
+                    known = self.sizes.unifier.find(item)
+                    if isinstance(item, Var) and item.name in fields and isinstance(known, int | tuple):
+                        found[item.name] = known
         return attrs.evolve(part, **found)
 
     def draws(self) -> dict[str, Draw]:
