@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("Comparison", "Recipe", "check", "compare", "compose", "evaluate", "explain", "read", "recipes"),
-    "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "Recipe", "RecipeError",
+    "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "RecipeError",
                "RegistryError", "RunError"),
     "evaluation.code_prior": ("CodePrior",),
     "evaluation.comparing": ("compare_figures", "refuse_mixed"),
