@@ -16,7 +16,7 @@ _TOP = 16
 
 @attrs.frozen(kw_only=True)
 class Digits(DataSource):
-    """Small handwritten digits with labels; for quick trials."""
+    """Small handwritten digits with labels, enlarged as far as is asked for; for quick trials."""
 
     native_resolution: ClassVar[int] = 8
     native_channels: ClassVar[int] = 1

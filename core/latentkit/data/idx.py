@@ -25,7 +25,10 @@ _AGAIN = "download or unpack it again"
 
 @attrs.frozen(kw_only=True)
 class Idx(DataSource):
-    """Images and optional labels 0 to 9 from a pair of IDX files, plain or gzip."""
+    """Images and optional labels 0 to 9 from a pair of IDX files, plain or gzip.
+
+    Images of another size are cropped and resized; smaller ones are enlarged, as 28 x 28 is for networks that want 32.
+    """
 
     native_resolution: ClassVar[int] = 28
     native_channels: ClassVar[int] = 1

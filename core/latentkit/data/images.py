@@ -11,6 +11,8 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 _MODES = {1: "L", 3: "RGB"}
 _BOX_FROM = 4.0
+_ORIENTATION = 0x0112  # of EXIF
+_SIDEWAYS = (5, 6, 7, 8)  # stored with rows for columns (TIFF 6.0)
 
 
 def fit(image: Image.Image, resolution: int, channels: int) -> Pixels:
@@ -25,6 +27,12 @@ def fit(image: Image.Image, resolution: int, channels: int) -> Pixels:
     check_request(resolution, channels)
     upright = ImageOps.exif_transpose(image)
     return _planes(_square(_opaque(upright).convert(_MODES[channels]), resolution))
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of a picture once it is turned upright; where the format allows it, without decoding."""
+    width, height = image.size
+    return (width, height) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (height, width)
 
 
 def resize_arrays(images: Pixels, resolution: int, channels: int) -> Pixels:

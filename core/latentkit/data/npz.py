@@ -19,7 +19,10 @@ _SINGLE = b"\x93NUMPY"
 
 @attrs.frozen(kw_only=True)
 class Npz(DataSource):
-    """Arrays [n, h, w], [n, h, w, c] or [n, c, h, w] in uint8 or float in [0, 1]; ``image`` and ``label`` are keys."""
+    """Arrays [n, h, w], [n, h, w, c] or [n, c, h, w] in uint8 or float in [0, 1]; ``image`` and ``label`` are keys.
+
+    Images of another size are cropped and resized; smaller ones are enlarged.
+    """
 
     path: str
     image: str = "images"

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from latentkit.data.cache import default_folder
 from latentkit.engine.batches import Samples
 from latentkit.engine.streams import key_seed
-from latentkit.errors import RunError
+from latentkit.errors import LatentkitWarning, RunError
 from latentkit.evaluation.subjects import labels
 from latentkit.runs.files import CHECKSUM, checksum_of, read_tensors, write_tensors
 
@@ -160,4 +160,4 @@ def _keep(network: nn.Module, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(file, tensors, {CHECKSUM: checksum_of(tensors, {})})
     except (OSError, RunError) as error:
-        warnings.warn(f"the classifier is not kept, and will be trained again: {error}", stacklevel=3)
+        warnings.warn(f"the classifier is not kept, and will be trained again: {error}", LatentkitWarning, stacklevel=3)
