@@ -20,7 +20,7 @@ from latentkit_plugins.style._discriminator import GrowingScore
 from latentkit_plugins.style._encoder import StyleEncoding
 from latentkit_plugins.style._generator import Noise, StyleSynthesis
 from latentkit_plugins.style._layers import FUSED_FROM, SLOPE
-from latentkit_plugins.style._sizes import MOST_LEVELS, level_of, noise_numbers, sides, widths
+from latentkit_plugins.style._sizes import MOST_LEVELS, check_halved, level_of, noise_numbers, sides, widths
 
 Equalized = Literal["implicit", "runtime"]
 _SQUARE = (4, 4)
@@ -134,9 +134,10 @@ class StyleEncoder(_Growing, Encoder):
         """``x: b channels height width, blend: scalar -> w: b dim``.
 
         Raises:
-            Mismatch: no level reads images of this size.
+            Mismatch: no level reads images of this size; the lowest level, halved, has no statistics.
         """
         channels, dim = known_sizes(self, "channels", "dim")
+        check_halved(self.base)
         last = min(self.max_channels, self.channels_base << self.levels)
         return StyleEncoding(
             channels, dim, self.features(), last, self.level(), self.fused(), self.equalized == "runtime"
