@@ -13,7 +13,7 @@ from torch import Tensor
 from latentkit import Model
 from latentkit.data.images import fit, upright_size
 from latentkit.engine.batches import scaled
-from latentkit.errors import DataError, LatentkitError
+from latentkit.errors import DataError
 from latentkit_cli.output import note
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -22,7 +22,7 @@ NAMED = 8
 
 
 def read_images(model: Model, paths: abc.Sequence[Path]) -> tuple[Tensor, list[str]]:
-    """Pictures cropped to a square, resized and scaled to the model's: [n, c, h, w], and their files.
+    """Pictures cropped around the centre, resized and scaled to the model's: [n, c, h, w], and their files.
 
     Smaller ones are enlarged, which is noted.
 
@@ -32,16 +32,15 @@ def read_images(model: Model, paths: abc.Sequence[Path]) -> tuple[Tensor, list[s
     """
     space = model.image_space
     channels, height, width = (int(size) for size in space.dims if isinstance(size, int))
-    if height != width:
-        raise LatentkitError(f"'{model.name}' has images of {height} x {width}; only square ones are read from files")
     files = _files(paths)
     pixels, broken, small = [], [], []
     for file in files:
         try:
             with Image.open(file) as image:
-                if min(upright_size(image)) < height:
+                tall, wide = upright_size(image)
+                pixels.append(fit(image, height, width, channels))
+                if tall < height or wide < width:
                     small.append(file)
-                pixels.append(fit(image, height, channels))
         except Exception:  # Pillow's decoders raise many kinds for damaged files
             broken.append(file)
     if broken:

@@ -34,9 +34,10 @@ def pictures(tmp_path: Path) -> Path:
 def opened(tmp_path: Path, pictures: Path) -> Open:
     """Opens ``pictures`` with a cache beside it."""
 
-    def images(resolution: int = 4, channels: int = 3, **options: object) -> np.ndarray:
+    def images(resolution: int | tuple[int, int] = 4, channels: int = 3, **options: object) -> np.ndarray:
         options = {"path": str(pictures), "cache": str(tmp_path / "cache"), **options}
-        return Folder(**options).open(resolution, channels).fields["image"]  # type: ignore[arg-type]
+        height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+        return Folder(**options).open(height, width, channels).fields["image"]  # type: ignore[arg-type]
 
     return images
 
@@ -75,7 +76,7 @@ def test_sub_folders_are_classes_where_labels_are_wanted(pictures: Path, opened:
     for name in ("dog/1.png", "cat/b.png", "cat/kitten/a.png", "eel/0.png"):
         paint(pictures / name, 9)
     source = Folder(path=str(pictures), labels=True, cache=str(tmp_path / "cache"))
-    fields = source.open(4, 1).fields
+    fields = source.open(4, 4, 1).fields
     assert fields["label"].tolist() == [0, 0, 1, 2]
     assert fields["label"].dtype == np.int64
     assert source.offers() == ("image", "label")
@@ -143,6 +144,32 @@ def test_the_central_square_is_kept_and_resized(pictures: Path, opened: Open) ->
     np.testing.assert_allclose(wide, expected, atol=1)
     np.testing.assert_allclose(tall, expected.transpose(0, 2, 1), atol=1)
     assert opened(20, small="enlarge").shape == (2, 3, 20, 20)
+
+
+def test_oblong_pictures_are_cropped_to_the_proportions_and_turned_first(pictures: Path, opened: Open) -> None:
+    upright = np.random.default_rng(0).integers(0, 256, (8, 16, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    paint(pictures / "a.png", upright)
+    paint(pictures / "b.png", np.rot90(upright), exif=exif)
+    one, same = opened((4, 6))
+    expected = np.moveaxis(upright[:, 2:14].reshape(4, 2, 6, 2, 3).mean((1, 3)), -1, 0)
+    np.testing.assert_allclose(one, expected, atol=1)
+    np.testing.assert_array_equal(one, same)
+    assert opened((8, 16)).shape == (2, 3, 8, 16)
+    assert "2 are smaller than 9 x 6 (height x width): a.png (8 x 16), b.png (8 x 16)" in refused(
+        opened, resolution=(9, 6)
+    )
+
+
+def test_a_large_jpeg_that_lies_on_its_side_is_decoded_with_room_to_resize(pictures: Path, opened: Open) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = np.zeros((64, 512), np.uint8)
+    upright[:, 256:] = 255
+    upright[:16] = 128
+    paint(pictures / "a.jpg", np.rot90(upright), exif=exif, quality=95)
+    np.testing.assert_allclose(opened((4, 32), 1)[0, 0, :, ::31], [[128, 128], *[[0, 255]] * 3], atol=6)
 
 
 def test_a_large_jpeg_keeps_its_colours_and_their_places(pictures: Path, opened: Open) -> None:
@@ -303,7 +330,7 @@ def test_labels_stay_with_their_pictures_when_others_are_skipped(pictures: Path,
     options = {"path": str(pictures), "labels": True, "unreadable": "skip", "cache": str(tmp_path / "cache")}
     for _ in range(2):
         with pytest.warns(LatentkitWarning, match=r"3 of 5 pictures are skipped: 3 cannot be read: cat/a\.png, dog/"):
-            fields = Folder(**options).open(4, 1).fields  # type: ignore[arg-type]
+            fields = Folder(**options).open(4, 4, 1).fields  # type: ignore[arg-type]
         assert fields["image"][:, 0, 0, 0].tolist() == [20, 50]
         assert fields["label"].tolist() == [0, 2]
 
@@ -378,7 +405,7 @@ def test_a_script_without_a_main_guard_is_told_so(pictures: Path, tmp_path: Path
     script = tmp_path / "script.py"
     script.write_text(
         "from latentkit.data.folder import Folder\n"
-        f"Folder(path={str(pictures)!r}, cache={str(tmp_path / 'cache')!r}, workers=1).open(4, 1)\n"
+        f"Folder(path={str(pictures)!r}, cache={str(tmp_path / 'cache')!r}, workers=1).open(4, 4, 1)\n"
     )
     path = os.pathsep.join(entry for entry in sys.path if entry)
     environment = {**os.environ, "PYTHONPATH": path}

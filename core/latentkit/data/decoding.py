@@ -33,7 +33,8 @@ class Fault:
 class Wanted:
     """What pictures are decoded to."""
 
-    resolution: int
+    height: int
+    width: int
     channels: int
     enlarge: bool
     """Whether smaller ones are; otherwise they are faults."""
@@ -68,17 +69,17 @@ def decoded(root: Path, names: list[str], wanted: Wanted, workers: int | None) -
 
 def _decode(root: Path, names: list[str], wanted: Wanted) -> list[Pixels | Fault]:
     result: list[Pixels | Fault] = []
-    side = wanted.resolution
+    room = (2 * wanted.width, 2 * wanted.height)
     for name in names:
         try:
             with Image.open(root / name) as image:
                 height, width = upright_size(image)  # before `draft`, which changes it
-                if min(height, width) < side and not wanted.enlarge:
+                if not wanted.enlarge and (height < wanted.height or width < wanted.width):
                     result.append(Fault(name, f"{height} x {width}"))
                     continue
                 # JPEG decodes at 1/2, 1/4 or 1/8 size almost for free; twice the wanted size leaves room to resize.
-                image.draft(None, (2 * side, 2 * side))
-                result.append(fit(image, side, wanted.channels))
+                image.draft(None, room if image.size == (width, height) else room[::-1])
+                result.append(fit(image, wanted.height, wanted.width, wanted.channels))
         except Exception:  # Pillow's decoders raise many kinds for damaged files
             result.append(Fault(name))
     return result

@@ -43,7 +43,7 @@ class Folder(DataSource):
     enlarged, ``unreadable`` with those that cannot be read; how many are skipped, and which, is told in a warning.
     """
 
-    native_resolution: ClassVar[int] = 64
+    native_size: ClassVar[tuple[int, int]] = (64, 64)
     native_channels: ClassVar[int] = 3
 
     path: str
@@ -57,8 +57,8 @@ class Folder(DataSource):
         """``image``, and ``label`` where sub-folders are classes."""
         return ("image", "label") if self.labels else ("image",)
 
-    def open(self, resolution: int, channels: int) -> Table:
-        """``image`` uint8 [n, channels, resolution, resolution], read-only and on disk; ``label`` int64 [n].
+    def open(self, height: int, width: int, channels: int) -> Table:
+        """``image`` uint8 [n, channels, height, width], read-only and on disk; ``label`` int64 [n].
 
         Of pictures that are skipped there is no label either; the other classes keep their numbers.
 
@@ -66,17 +66,17 @@ class Folder(DataSource):
             DataError: a missing or empty folder; unreadable pictures (all named) or small ones where they are to be
                 refused; nothing but pictures to skip; decoding that was ended.
         """
-        check_request(resolution, channels)
+        check_request(height, width, channels)
         root = Path(os.path.expanduser(self.path))
         names = _names(root, self.path)
         labels = _labels(names, self.path) if self.labels else None
-        wanted = Wanted(resolution=resolution, channels=channels, enlarge=self.small == "enlarge")
+        wanted = Wanted(height=height, width=width, channels=channels, enlarge=self.small == "enlarge")
         folder = default_folder() if self.cache is None else Path(os.path.expanduser(self.cache))
-        shape = (len(names), channels, resolution, resolution)
+        shape = (len(names), channels, height, width)
         kept = cached(folder, _key(self, root, names, shape), shape, lambda: _pictures(self, root, names, wanted))
         skipped = [Fault(names[index], size) for index, size in kept.without.items()]
         if skipped:
-            fact = f"{len(skipped)} of {len(names)} pictures are skipped: {_said(skipped, resolution)}"
+            fact = f"{len(skipped)} of {len(names)} pictures are skipped: {_said(skipped, wanted)}"
             warnings.warn(f"folder: path = '{self.path}': {fact}", LatentkitWarning, stacklevel=2)
         fields = {} if labels is None else {"label": np.delete(labels, [*kept.without])}
         return Table({"image": kept.rows, **fields})
@@ -139,14 +139,14 @@ def _pictures(source: Folder, root: Path, names: list[str], wanted: Wanted) -> a
             skipped.append(item)
             yield item.size
     if refused:
-        raise DataError(_refusal(source, refused, len(names), wanted.resolution))
+        raise DataError(_refusal(source, refused, len(names), wanted))
     if len(skipped) == len(names):
-        fact = f"no picture is left of {len(names)}: {_said(skipped, wanted.resolution)}"
+        fact = f"no picture is left of {len(names)}: {_said(skipped, wanted)}"
         raise DataError(f"folder: path = '{source.path}': {fact}\n  name another folder, or a smaller resolution")
 
 
-def _refusal(source: Folder, faults: list[Fault], count: int, resolution: int) -> str:
-    lines = [f"folder: path = '{source.path}': of {count} pictures {_said(faults, resolution)}"]
+def _refusal(source: Folder, faults: list[Fault], count: int, wanted: Wanted) -> str:
+    lines = [f"folder: path = '{source.path}': of {count} pictures {_said(faults, wanted)}"]
     if any(not fault.size for fault in faults):
         lines.append('repair or remove what cannot be read, or leave it out with unreadable = "skip"')
     if any(fault.size for fault in faults):
@@ -154,13 +154,13 @@ def _refusal(source: Folder, faults: list[Fault], count: int, resolution: int) -
     return "\n  ".join(lines)
 
 
-def _said(faults: list[Fault], resolution: int) -> str:
+def _said(faults: list[Fault], wanted: Wanted) -> str:
     """How many and which cannot be read, all of them, and are small, the first few of them."""
     unreadable = [fault.name for fault in faults if not fault.size]
     small = [f"{fault.name} ({fault.size})" for fault in faults if fault.size]
     said = [f"{len(unreadable)} cannot be read: {', '.join(unreadable)}"] if unreadable else []
     if small:
         number = "is" if len(small) == 1 else "are"
-        least = f"{resolution} x {resolution}"
+        least = f"{wanted.height} x {wanted.width}"
         said.append(f"{len(small)} {number} smaller than {least} (height x width): {_listed(small)}")
     return "; ".join(said)
