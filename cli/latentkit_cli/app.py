@@ -19,7 +19,7 @@ from latentkit_cli.evaluating import evaluate
 from latentkit_cli.faults import tell_faults
 from latentkit_cli.listing import components, plugins, recipes
 from latentkit_cli.mixing import mix
-from latentkit_cli.output import fail, fail_unexpectedly
+from latentkit_cli.output import fail, fail_unexpectedly, warnings_as_notes
 from latentkit_cli.scaffolding import plugin
 from latentkit_cli.showing import show
 from latentkit_cli.using import encode, interpolate, reconstruct, sample
@@ -45,7 +45,8 @@ def _run(arguments: abc.Sequence[str] | None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     command = typer.main.get_command(_app())
     try:
-        command.main(args=None if arguments is None else list(arguments), prog_name="latentkit")
+        with warnings_as_notes():
+            command.main(args=None if arguments is None else list(arguments), prog_name="latentkit")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except LatentkitError as error:

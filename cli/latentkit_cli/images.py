@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from latentkit import Model
-from latentkit.data.images import fit
+from latentkit.data.images import fit, upright_size
 from latentkit.engine.batches import scaled
-from latentkit.errors import DataError, LatentkitError
+from latentkit.errors import DataError
+from latentkit_cli.output import note
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Of files that are taken from a folder; a file that is named may have any."""
@@ -21,7 +22,9 @@ NAMED = 8
 
 
 def read_images(model: Model, paths: abc.Sequence[Path]) -> tuple[Tensor, list[str]]:
-    """Pictures cropped to a square, resized and scaled to the model's: [n, c, h, w], and their files.
+    """Pictures cropped around the centre, resized and scaled to the model's: [n, c, h, w], and their files.
+
+    Smaller ones are enlarged, which is noted.
 
     Raises:
         DataError: missing or unreadable files, all named; a folder without pictures.
@@ -29,18 +32,21 @@ def read_images(model: Model, paths: abc.Sequence[Path]) -> tuple[Tensor, list[s
     """
     space = model.image_space
     channels, height, width = (int(size) for size in space.dims if isinstance(size, int))
-    if height != width:
-        raise LatentkitError(f"'{model.name}' has images of {height} x {width}; only square ones are read from files")
     files = _files(paths)
-    pixels, broken = [], []
+    pixels, broken, small = [], [], []
     for file in files:
         try:
             with Image.open(file) as image:
-                pixels.append(fit(image, height, channels))
+                tall, wide = upright_size(image)
+                pixels.append(fit(image, height, width, channels))
+                if tall < height or wide < width:
+                    small.append(file)
         except Exception:  # Pillow's decoders raise many kinds for damaged files
             broken.append(file)
     if broken:
         raise DataError(f"no picture that can be read: {_listed(broken)}")
+    if small:
+        note(f"smaller than the model's {height} x {width} and enlarged: {_listed(small)}")
     spec = model.data
     assert spec is not None, "a model with an image space has a data source"
     return scaled(torch.from_numpy(np.stack(pixels)), spec, "image", model.dtype).to(model.device), [*map(str, files)]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import textwrap
 import traceback
+import warnings
 from collections import abc
 from pathlib import Path
+from typing import TextIO
 
 import typer
 
-from latentkit.errors import LatentkitError, RecipeError
+from latentkit.errors import LatentkitError, LatentkitWarning, RecipeError
 
 MOST_PROBLEMS = 50
 """That are told at once. JSON has all of them."""
@@ -21,6 +24,30 @@ BUG = "This is a bug in latentkit or in a plugin: please report it with the line
 def say(message: str) -> None:
     """Tell something that is not the result."""
     typer.echo(message, err=True)
+
+
+def note(fact: str) -> None:
+    """Tell something that stops nothing."""
+    say(f"note: {_harmless(fact)}")
+
+
+@contextlib.contextmanager
+def warnings_as_notes() -> abc.Iterator[None]:
+    """The library's own warnings are told as notes; others look as Python shows them."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int,
+            file: TextIO | None = None, line: str | None = None,
+        ) -> None:  # fmt: skip
+            if issubclass(category, LatentkitWarning):
+                note(str(message))
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def emit(value: object) -> None:
@@ -101,5 +128,9 @@ def _circumstance(error: Exception) -> str:
 
 def _error(text: str) -> None:
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    # What is quoted from files may have characters that no terminal should act on, or that cannot be written.
-    typer.echo("".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text), err=True)
+    typer.echo(_harmless(text), err=True)
+
+
+def _harmless(text: str) -> str:
+    """Without characters that no terminal should act on, or that cannot be written: text may be quoted from files."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)

@@ -113,8 +113,8 @@ def reconstruct(
 ) -> None:
     """Reconstruct your images, as one picture.
 
-    Each image stands above its reconstruction. Images are cropped to their central square and resized to the
-    model's resolution.
+    Each image stands above its reconstruction. Images are cropped around the centre and resized to the model's
+    resolution; smaller ones are enlarged, which is noted.
 
     \b
     Example:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from latentkit.errors import (
         DataError,
         LatentkitError,
+        LatentkitWarning,
         Mismatch,
         NotFiniteError,
         Problem,
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("Comparison", "Recipe", "check", "compare", "compose", "evaluate", "explain", "read", "recipes"),
-    "errors": ("DataError", "LatentkitError", "Mismatch", "NotFiniteError", "Problem", "Recipe", "RecipeError",
-               "RegistryError", "RunError"),
+    "errors": ("DataError", "LatentkitError", "LatentkitWarning", "Mismatch", "NotFiniteError", "Problem",
+               "RecipeError", "RegistryError", "RunError"),
     "evaluation.code_prior": ("CodePrior",),
     "evaluation.comparing": ("compare_figures", "refuse_mixed"),
     "evaluation.expost": ("fit_prior",),
@@ -74,11 +75,11 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CodePrior", "Comparison", "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder",
-    "Function", "Generator", "Interrupted", "LatentkitError", "Loss", "Mapping", "Metric", "Mismatch", "Model",
-    "NotFiniteError", "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError",
-    "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compare", "compare_figures", "compose", "convert",
-    "evaluate", "explain", "fit_prior", "hookimpl", "load", "loss", "read", "recipes", "refuse_mixed", "regularizer",
-    "stateless", "train",
+    "Function", "Generator", "Interrupted", "LatentkitError", "LatentkitWarning", "Loss", "Mapping", "Metric",
+    "Mismatch", "Model", "NotFiniteError", "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError",
+    "RegistryError", "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compare", "compare_figures",
+    "compose", "convert", "evaluate", "explain", "fit_prior", "hookimpl", "load", "loss", "read", "recipes",
+    "refuse_mixed", "regularizer", "stateless", "train",
 ]  # fmt: skip
 
 

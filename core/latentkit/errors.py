@@ -58,6 +58,10 @@ class NotFiniteError(LatentkitError):
     """Training met a loss that is not a number or infinite."""
 
 
+class LatentkitWarning(UserWarning):
+    """What the user should know and what stops nothing; the command line tells it as a note."""
+
+
 def nearest(name: str, known: abc.Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the closest known name, or the empty string."""
     names = list(known)

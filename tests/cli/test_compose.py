@@ -7,7 +7,9 @@ from collections import abc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from latentkit.hooks import hookimpl
 from latentkit_cli import composing, progress
@@ -80,6 +82,28 @@ def test_mistakes_end_with_2_and_a_message(latentkit: Command, arguments: list[s
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.filterwarnings("default")
+def test_pictures_that_are_too_small_are_refused_or_skipped_with_a_note(latentkit: Command, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for index in range(10):
+        side = 6 if index == 3 else 8
+        Image.fromarray(np.full((side, 8), 20 * index, np.uint8)).save(tmp_path / f"photos/{index}.png")
+    source = ("--set", "data.use=folder", "--set", "data.path=photos", "--set", "data.cache=cache")
+    command = ("compose", "alae-mlp", "--steps", 1, *NARROW[:4], *NARROW[6:], *source, "--set", "data.resolution=8")
+    small = "1 is smaller than 8 x 8 (height x width): 3.png (6 x 8)"
+    done = latentkit(*command)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"error: folder: path = 'photos': of 10 pictures {small}\n"
+        '  choose a smaller resolution, or say small = "enlarge" or small = "skip"\n'
+    )
+    done = latentkit(*command, "--set", "data.small=skip", "--out", "a", "--json")
+    assert done.code == 0
+    assert done.err == f"note: folder: path = 'photos': 1 of 10 pictures are skipped: {small}\n"
+    done = latentkit("reconstruct", "a", "photos/3.png", "photos/4.png", "--out", "pairs.png")
+    assert (done.code, done.err) == (0, "note: smaller than the model's 8 x 8 and enlarged: photos/3.png\n")
 
 
 def test_a_folder_that_is_not_empty_is_refused(latentkit: Command, copy: Path) -> None:

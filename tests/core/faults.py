@@ -105,7 +105,26 @@ class PowersOfTwo(Encoder):
     def build(self) -> nn.Module:
         assert self.height is not None
         levels = {8: 1, 16: 2, 32: 3, 64: 4}[self.height]
-        return nn.Sequential(nn.Flatten(), nn.Linear(self.channels * self.height**2, self.dim * levels // levels))
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(self.channels * self.height * self.width, self.dim * levels // levels)
+        )
+
+
+@fault("agrees with its ports")
+@attrs.frozen(kw_only=True)
+class OnlySquares(Encoder):
+    """Takes images to be square, and stumbles over others instead of refusing them."""
+
+    ports: ClassVar[str] = "x: image[channels, height, width] -> w: latent[dim]"
+    independent: ClassVar[bool] = True
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    dim: int | None = None
+
+    def build(self) -> nn.Module:
+        assert self.height is not None
+        return nn.Sequential(nn.Flatten(), nn.Linear(self.channels * self.height**2, self.dim))
 
 
 @fault("builds")
@@ -442,17 +461,17 @@ class AnyRate(Prior):
         return torch.rand(shape, generator=generator).neg().log1p() / -torch.tensor(number(self.rate)).log1p()
 
 
-def black(count: int, channels: int, resolution: int) -> np.ndarray:
-    return np.zeros((count, channels, resolution, resolution), np.uint8)
+def black(count: int, channels: int, height: int, width: int) -> np.ndarray:
+    return np.zeros((count, channels, height, width), np.uint8)
 
 
-def source(*offers: str, **declared: object) -> abc.Callable[[abc.Callable[[int, int], Fields]], Any]:
-    """Makes a data source of a function from resolution and channels to fields."""
+def source(*offers: str, **declared: object) -> abc.Callable[[abc.Callable[[int, int, int], Fields]], Any]:
+    """Makes a data source of a function from height, width and channels to fields."""
 
-    def make(function: abc.Callable[[int, int], Fields]) -> Any:
+    def make(function: abc.Callable[[int, int, int], Fields]) -> Any:
         body = {
             "offers": lambda self: ("image", *offers), **declared, "__module__": function.__module__,
-            "open": lambda self, resolution, channels: Table(function(resolution, channels)),
+            "open": lambda self, height, width, channels: Table(function(height, width, channels)),
         }  # fmt: skip
         options = {"frozen": True, "kw_only": True, "class_body": body}
         return attrs.make_class(function.__name__, {}, bases=(DataSource,), **options)  # type: ignore[arg-type]
@@ -462,38 +481,44 @@ def source(*offers: str, **declared: object) -> abc.Callable[[abc.Callable[[int,
 
 @fault("opens as offered")
 @source("label")
-def unlabelled(resolution: int, channels: int) -> Fields:
-    return {"image": black(4, channels, resolution)}
+def unlabelled(height: int, width: int, channels: int) -> Fields:
+    return {"image": black(4, channels, height, width)}
 
 
 @fault("opens as offered")
 @source("label")
-def unequal(resolution: int, channels: int) -> Fields:
-    return {"image": black(4, channels, resolution), "label": np.arange(3)}
+def unequal(height: int, width: int, channels: int) -> Fields:
+    return {"image": black(4, channels, height, width), "label": np.arange(3)}
 
 
 @fault("opens as offered")
 @source("label", classes=lambda self: 2)
-def too_many_classes(resolution: int, channels: int) -> Fields:
-    return {"image": black(4, channels, resolution), "label": np.arange(4)}
+def too_many_classes(height: int, width: int, channels: int) -> Fields:
+    return {"image": black(4, channels, height, width), "label": np.arange(4)}
 
 
 @fault("opens as offered")
 @source()
-def own_size(resolution: int, channels: int) -> Fields:
-    return {"image": black(4, channels, 10)}
+def own_size(height: int, width: int, channels: int) -> Fields:
+    return {"image": black(4, channels, 10, 10)}
 
 
 @fault("opens as offered")
 @source()
-def real_numbers(resolution: int, channels: int) -> Fields:
-    return {"image": black(4, channels, resolution) / 255}
+def always_square(height: int, width: int, channels: int) -> Fields:
+    return {"image": black(4, channels, height, height)}
+
+
+@fault("opens as offered")
+@source()
+def real_numbers(height: int, width: int, channels: int) -> Fields:
+    return {"image": black(4, channels, height, width) / 255}
 
 
 @fault("same data twice")
 @source()
-def unseeded(resolution: int, channels: int) -> Fields:
-    return {"image": np.random.randint(0, 256, (4, channels, resolution, resolution)).astype(np.uint8)}
+def unseeded(height: int, width: int, channels: int) -> Fields:
+    return {"image": np.random.randint(0, 256, (4, channels, height, width)).astype(np.uint8)}
 
 
 @fault("tells of missing files")
@@ -501,7 +526,7 @@ def unseeded(resolution: int, channels: int) -> Fields:
 class Unguarded(DataSource):
     path: str
 
-    def open(self, resolution: int, channels: int) -> Table:
+    def open(self, height: int, width: int, channels: int) -> Table:
         return Table({"image": np.load(self.path)})
 
 
@@ -510,8 +535,8 @@ class Unguarded(DataSource):
 class AnyCount(DataSource):
     count: Any = 4
 
-    def open(self, resolution: int, channels: int) -> Table:
-        return Table({"image": black(4, channels, resolution)})
+    def open(self, height: int, width: int, channels: int) -> Table:
+        return Table({"image": black(4, channels, height, width)})
 
 
 @fault("refuses values out of range")
@@ -519,8 +544,8 @@ class AnyCount(DataSource):
 class NegativeCount(DataSource):
     count: int = 4
 
-    def open(self, resolution: int, channels: int) -> Table:
-        return Table({"image": black(self.count, channels, resolution)})
+    def open(self, height: int, width: int, channels: int) -> Table:
+        return Table({"image": black(self.count, channels, height, width)})
 
 
 def descend(parameters: list[Tensor], gradients: list[Tensor], rate: Rate) -> None:
@@ -681,10 +706,10 @@ class NeedsHelp(DataSource):
 
     path: str
 
-    def open(self, resolution: int, channels: int) -> Table:
+    def open(self, height: int, width: int, channels: int) -> Table:
         if not Path(self.path).is_file():
             raise DataError(f"'{self.path}': there is no such file")
-        return Table({"image": black(4, channels, resolution)})
+        return Table({"image": black(4, channels, height, width)})
 
 
 @attrs.frozen(kw_only=True)

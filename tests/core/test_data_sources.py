@@ -25,7 +25,7 @@ from latentkit.interfaces import DataSource
 
 def refused(source: DataSource, resolution: int = 4, channels: int = 1) -> str:
     with pytest.raises(DataError) as caught:
-        source.open(resolution, channels)
+        source.open(resolution, resolution, channels)
     return str(caught.value)
 
 
@@ -47,7 +47,7 @@ def test_larger_sprites_vary_less_in_position_and_stay_inside() -> None:
     assert 0.6 <= found[:, 1].min() < 0.62
     assert 0.78 < found[:, 1].max() <= 0.8
     assert 0.18 < np.abs(found[:, 3:]).max() <= 0.2
-    image = render(found, 32)
+    image = render(found, 32, 32)
     assert max(image[:, :, [0, -1]].max(), image[:, :, :, [0, -1]].max()) <= 128  # an edge that is just touched
     with pytest.raises(DataError, match=r"scale must be \[smallest, largest\] between 0 and 1, found \[0\.5, 1\.5\]"):
         Sprites(scale=(0.5, 1.5))
@@ -55,7 +55,7 @@ def test_larger_sprites_vary_less_in_position_and_stay_inside() -> None:
 
 def test_an_array_that_fits_is_returned_itself() -> None:
     images = np.arange(48, dtype=np.uint8).reshape(1, 3, 4, 4)
-    assert resize_arrays(images, 4, 3) is images
+    assert resize_arrays(images, 4, 4, 3) is images
 
 
 @pytest.mark.parametrize(
@@ -63,20 +63,51 @@ def test_an_array_that_fits_is_returned_itself() -> None:
 )
 def test_the_central_square_of_an_array_is_kept(height: int, width: int, box: tuple[slice, slice]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 3, height, width), np.uint8)
-    np.testing.assert_array_equal(resize_arrays(images, 4, 3), images[:, :, *box])
+    np.testing.assert_array_equal(resize_arrays(images, 4, 4, 3), images[:, :, *box])
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "box"),
+    [
+        ((8, 8), (4, 8), np.s_[2:6, :]),
+        ((8, 8), (2, 1), np.s_[:, 2:6]),
+        ((19, 64), (2, 8), np.s_[1:17, :]),
+        ((64, 18), (8, 2), np.s_[:, 1:17]),
+        ((4, 6), (4, 6), np.s_[:, :]),
+        ((4, 9), (4, 6), np.s_[:, 1:7]),
+        ((1, 9), (7, 1), np.s_[:, 4:5]),
+    ],
+)
+def test_the_central_part_of_the_wanted_proportions_is_kept(
+    found: tuple[int, int], wanted: tuple[int, int], box: tuple[slice, slice]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, *found), np.uint8)
+    resized = resize_arrays(images, *wanted, 3)
+    assert resized.shape == (2, 3, *wanted)
+    for image, made in zip(images, resized, strict=True):
+        part = Image.fromarray(np.moveaxis(image[:, *box], 0, -1).copy())
+        np.testing.assert_array_equal(made, fit(part, *wanted, 3))
+        whole = Image.fromarray(np.moveaxis(image, 0, -1).copy())
+        np.testing.assert_array_equal(made, fit(whole, *wanted, 3))
+
+
+def test_oblong_images_of_whole_pixels_to_one_are_their_means() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 1, 8, 14), np.uint8)
+    mean = images[:, :, :, 1:13].reshape(2, 1, 4, 2, 6, 2).mean((3, 5))
+    np.testing.assert_allclose(resize_arrays(images, 4, 6, 1), mean, rtol=0, atol=1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_whole_pixels_to_one_are_their_mean(channels: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, channels, 12, 18), np.uint8)
     mean = images[:, :, :, 3:15].reshape(2, channels, 4, 3, 4, 3).mean((3, 5))
-    np.testing.assert_allclose(resize_arrays(images, 4, channels), mean, rtol=0, atol=1)
+    np.testing.assert_allclose(resize_arrays(images, 4, 4, channels), mean, rtol=0, atol=1)
 
 
 @pytest.mark.parametrize(("found", "resolution"), [(28, 32), (28, 7), (28, 20), (28, 5), (1, 4), (30, 1)])
 def test_an_even_array_stays_even_at_any_resolution(found: int, resolution: int) -> None:
     images = np.full((2, 1, found, found + 3), 77, np.uint8)
-    resized = resize_arrays(images, resolution, 3)
+    resized = resize_arrays(images, resolution, resolution, 3)
     assert resized.shape == (2, 3, resolution, resolution)
     assert resized.dtype == np.uint8
     assert (resized == 77).all()
@@ -85,7 +116,7 @@ def test_an_even_array_stays_even_at_any_resolution(found: int, resolution: int)
 def test_enlarging_does_not_move_a_centred_picture() -> None:
     image = np.zeros((1, 1, 8, 8), np.uint8)
     image[..., 2:6, 2:6] = 200
-    large = resize_arrays(image, 20, 1)
+    large = resize_arrays(image, 20, 20, 1)
     np.testing.assert_array_equal(large, large[..., ::-1, :])
     np.testing.assert_array_equal(large, large[..., ::-1])
     assert large[0, 0, 10, 10] >= 200
@@ -94,30 +125,32 @@ def test_enlarging_does_not_move_a_centred_picture() -> None:
 
 def test_grey_is_repeated_and_colour_weighed_by_its_luminance() -> None:
     grey = np.array([[[[0, 128], [200, 255]]]], np.uint8)
-    np.testing.assert_array_equal(resize_arrays(grey, 2, 3), grey.repeat(3, axis=1))
+    np.testing.assert_array_equal(resize_arrays(grey, 2, 2, 3), grey.repeat(3, axis=1))
     colours = np.array([[[255, 0], [0, 255]], [[0, 255], [0, 255]], [[0, 0], [255, 255]]], np.uint8)[None]
-    np.testing.assert_array_equal(resize_arrays(colours, 2, 1), [[[[76, 150], [29, 255]]]])  # ITU-R 601
+    np.testing.assert_array_equal(resize_arrays(colours, 2, 2, 1), [[[[76, 150], [29, 255]]]])  # ITU-R 601
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("resolution", [5, 8, 11])
 def test_arrays_are_treated_as_picture_files_are(channels: int, resolution: int) -> None:
     image = np.random.default_rng(1).integers(0, 256, (8, 13, 3), np.uint8)
-    expected = fit(Image.fromarray(image), resolution, channels)
-    np.testing.assert_array_equal(resize_arrays(np.moveaxis(image, -1, 0)[None], resolution, channels)[0], expected)
+    expected = fit(Image.fromarray(image), resolution, resolution, channels)
+    np.testing.assert_array_equal(
+        resize_arrays(np.moveaxis(image, -1, 0)[None], resolution, resolution, channels)[0], expected
+    )
 
 
 @pytest.mark.parametrize(
     ("resolution", "channels", "fact"),
     [
         (4, 2, "channels must be 1 (grey) or 3 (colour), found 2"),
-        (0, 1, "resolution must be at least 1 pixel, found 0"),
+        (0, 1, "resolution must be at least 1 pixel a side, found 0 x 0"),
     ],
 )
 def test_a_request_that_nobody_can_serve_is_refused(resolution: int, channels: int, fact: str) -> None:
     assert refused(Sprites(count=1), resolution, channels) == f"data: {fact}"
     with pytest.raises(DataError, match=re.escape(fact)):
-        resize_arrays(np.zeros((1, 1, 4, 4), np.uint8), resolution, channels)
+        resize_arrays(np.zeros((1, 1, 4, 4), np.uint8), resolution, resolution, channels)
 
 
 # IDX files
@@ -131,7 +164,7 @@ LABELS = np.array([3, 0, 9, 1, 1, 2], np.uint8)
 def test_idx_is_unpacked_by_its_content_and_not_its_name(tmp_path: Path, name: str, pack: type[bytes]) -> None:
     images = written(tmp_path / name, pack(idx(PIXELS)))
     labels = written(tmp_path / "labels", pack(idx(LABELS)))
-    table = Idx(images=images, labels=labels).open(4, 1)
+    table = Idx(images=images, labels=labels).open(4, 4, 1)
     np.testing.assert_array_equal(table.fields["image"], PIXELS[:, None])
     np.testing.assert_array_equal(table.fields["label"], LABELS)
     assert table.fields["label"].dtype == np.int64
@@ -139,7 +172,7 @@ def test_idx_is_unpacked_by_its_content_and_not_its_name(tmp_path: Path, name: s
 
 def test_idx_images_in_colour_have_their_channels_moved_first(tmp_path: Path) -> None:
     colour = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
-    images = Idx(images=written(tmp_path / "images", idx(colour))).open(4, 3).fields["image"]
+    images = Idx(images=written(tmp_path / "images", idx(colour))).open(4, 4, 3).fields["image"]
     np.testing.assert_array_equal(images, np.moveaxis(colour, -1, 1))
 
 
@@ -148,14 +181,14 @@ def test_idx_offers_labels_where_a_label_file_is_given(tmp_path: Path) -> None:
     alone, labelled = Idx(images=images), Idx(images=images, labels="nowhere")
     assert (alone.offers(), alone.classes()) == (("image",), None)
     assert (labelled.offers(), labelled.classes()) == (("image", "label"), 10)
-    assert set(alone.open(4, 1).fields) == {"image"}
+    assert set(alone.open(4, 4, 1).fields) == {"image"}
 
 
 def test_idx_finds_files_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     written(tmp_path / "images", idx(PIXELS))
-    assert len(Idx(images="~/images").open(4, 1)) == 6
+    assert len(Idx(images="~/images").open(4, 4, 1)) == 6
 
 
 @pytest.mark.parametrize(
@@ -213,13 +246,13 @@ def test_the_handwritten_digits_are_read_as_they_are_published() -> None:
     if not folder:
         pytest.skip("LATENTKIT_MNIST names no folder with t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz")
     source = Idx(images=f"{folder}/t10k-images-idx3-ubyte.gz", labels=f"{folder}/t10k-labels-idx1-ubyte.gz")
-    fields = source.open(28, 1).fields
+    fields = source.open(28, 28, 1).fields
     assert fields["image"].shape == (10_000, 1, 28, 28)
     assert fields["image"].mean() == pytest.approx(33.791, abs=1e-3)
     assert fields["label"][:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert np.bincount(fields["label"]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert (fields["image"][:, 0, 0] == 0).all()
-    assert source.open(32, 3).fields["image"].shape == (10_000, 3, 32, 32)
+    assert source.open(32, 32, 3).fields["image"].shape == (10_000, 3, 32, 32)
 
 
 # NumPy archives
@@ -250,20 +283,20 @@ def test_npz_takes_every_layout_and_type(tmp_path: Path, layout: str, channels: 
     images = np.moveaxis(images, 1, -1) if layout in ("n h w 1", "n h w 3") else images
     images = images if kind is np.uint8 else (images / 255).astype(kind)
     path = npz(tmp_path / "a.npz", images=images)
-    np.testing.assert_array_equal(Npz(path=path).open(4, channels).fields["image"], expected)
+    np.testing.assert_array_equal(Npz(path=path).open(4, 4, channels).fields["image"], expected)
 
 
 def test_npz_floats_are_rounded_and_forgiven_a_hair(tmp_path: Path) -> None:
     values = np.array([-5e-7, 0.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 1.0, 1 + 5e-7, 0.5])
     images = np.tile(values[:4], (2, 4, 1))
     images[1] = values[4:]
-    found = Npz(path=npz(tmp_path / "a.npz", images=images)).open(4, 1).fields["image"]
+    found = Npz(path=npz(tmp_path / "a.npz", images=images)).open(4, 4, 1).fields["image"]
     assert found[:, 0, 0].tolist() == [[0, 0, 0, 1], [255, 255, 255, 128]]
 
 
 def test_npz_converts_more_images_than_one_piece_holds(tmp_path: Path) -> None:
     images = np.arange(2500, dtype=np.float32)[:, None, None] / 2500 * np.ones((1, 2, 2), np.float32)
-    found = Npz(path=npz(tmp_path / "a.npz", images=images)).open(2, 1).fields["image"]
+    found = Npz(path=npz(tmp_path / "a.npz", images=images)).open(2, 2, 1).fields["image"]
     np.testing.assert_array_equal(found[:, 0], np.rint(images * 255))
 
 
@@ -271,7 +304,7 @@ def test_npz_labels_come_under_their_own_key(tmp_path: Path) -> None:
     path = npz(tmp_path / "a.npz", x_train=PIXELS, y_train=LABELS.astype(np.int32))
     source = Npz(path=path, image="x_train", label="y_train")
     assert (source.offers(), Npz(path=path).offers()) == (("image", "label"), ("image",))
-    fields = source.open(4, 1).fields
+    fields = source.open(4, 4, 1).fields
     np.testing.assert_array_equal(fields["label"], LABELS)
     assert fields["label"].dtype == np.int64
     np.testing.assert_array_equal(fields["image"], PIXELS[:, None])
@@ -279,7 +312,7 @@ def test_npz_labels_come_under_their_own_key(tmp_path: Path) -> None:
 
 def test_compressed_npz_is_read(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", images=PIXELS)
-    np.testing.assert_array_equal(Npz(path=str(tmp_path / "a.npz")).open(4, 1).fields["image"], PIXELS[:, None])
+    np.testing.assert_array_equal(Npz(path=str(tmp_path / "a.npz")).open(4, 4, 1).fields["image"], PIXELS[:, None])
 
 
 def test_npz_objects_are_refused_and_never_run(tmp_path: Path) -> None:
@@ -376,7 +409,7 @@ def test_a_damaged_npz_array_is_named(tmp_path: Path) -> None:
 
 def test_digits_come_with_labels_and_the_full_range() -> None:
     source = Digits()
-    fields = source.open(8, 1).fields
+    fields = source.open(8, 8, 1).fields
     assert (source.offers(), source.classes()) == (("image", "label"), 10)
     assert fields["image"].shape == (1797, 1, 8, 8)
     assert fields["image"].dtype == np.uint8
@@ -384,7 +417,7 @@ def test_digits_come_with_labels_and_the_full_range() -> None:
     assert fields["image"][0, 0, 0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]  # 0 0 5 13 9 1 0 0 of 16
     assert fields["label"][:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert fields["label"].dtype == np.int64
-    assert source.open(16, 3).fields["image"].shape == (1797, 3, 16, 16)
+    assert source.open(16, 16, 3).fields["image"].shape == (1797, 3, 16, 16)
 
 
 def test_digits_without_scikit_learn_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,7 +445,7 @@ def one(shape: str, scale: float = 0.5, angle: float = 0.0, x: float = 0.0, y: f
 
 
 def test_sprites_are_the_same_for_the_same_seed() -> None:
-    first, again, other = (Sprites(count=20, seed=seed).open(32, 1).fields for seed in (3, 3, 4))
+    first, again, other = (Sprites(count=20, seed=seed).open(32, 32, 1).fields for seed in (3, 3, 4))
     for field in ("image", "label", "factors"):
         np.testing.assert_array_equal(first[field], again[field])
     assert (first["factors"] != other["factors"]).any(1).all()
@@ -424,7 +457,7 @@ def test_sprites_of_a_seed_never_change() -> None:
 
 
 def test_more_sprites_extend_the_fewer() -> None:
-    few, many = Sprites(count=7).open(24, 1).fields, Sprites(count=300).open(24, 1).fields
+    few, many = Sprites(count=7).open(24, 24, 1).fields, Sprites(count=300).open(24, 24, 1).fields
     for field in few:
         np.testing.assert_array_equal(few[field], many[field][:7])
 
@@ -432,7 +465,7 @@ def test_more_sprites_extend_the_fewer() -> None:
 def test_sprites_offer_factors_and_the_shape_as_label() -> None:
     source = Sprites(count=200, shapes=("heart", "ellipse"))
     assert (source.offers(), source.classes()) == (("image", "label", "factors"), 2)
-    fields = source.open(16, 1).fields
+    fields = source.open(16, 16, 1).fields
     assert {name: (a.dtype, a.shape) for name, a in fields.items()} == {
         "image": (np.uint8, (200, 1, 16, 16)),
         "label": (np.int64, (200,)),
@@ -456,7 +489,7 @@ def test_sprite_factors_are_independent_and_cover_their_ranges() -> None:
 @pytest.mark.parametrize(("resolution", "pixel_share"), [(16, 0.1), (28, 0.1), (64, 0.07), (150, 0.06)])
 def test_the_centre_of_mass_of_a_sprite_is_its_x_and_y(resolution: int, pixel_share: float) -> None:
     drawn = factors(400, seed=1)
-    _, x, y = moments(render(drawn, resolution))
+    _, x, y = moments(render(drawn, resolution, resolution))
     allowed = pixel_share * 2 / resolution
     np.testing.assert_allclose(x, drawn[:, 3], rtol=0, atol=allowed)
     np.testing.assert_allclose(y, drawn[:, 4], rtol=0, atol=allowed)
@@ -465,21 +498,21 @@ def test_the_centre_of_mass_of_a_sprite_is_its_x_and_y(resolution: int, pixel_sh
 @pytest.mark.parametrize(("resolution", "allowed"), [(16, 0.12), (64, 0.01), (150, 0.004)])
 def test_the_area_of_a_sprite_is_its_shapes_times_scale_squared(resolution: int, allowed: float) -> None:
     drawn = factors(400, seed=2)
-    area, _, _ = moments(render(drawn, resolution))
+    area, _, _ = moments(render(drawn, resolution, resolution))
     np.testing.assert_allclose(area, np.array(AREAS)[drawn[:, 0].astype(int)] * drawn[:, 1] ** 2, rtol=allowed)
 
 
 def test_orientation_turns_a_sprite_clockwise() -> None:
     for shape in SHAPES:
         for angle in (0.0, 0.4, 2.0):
-            before, after = (render(one(shape, angle=a), 65)[0, 0].astype(int) for a in (angle, angle + np.pi / 2))
+            before, after = (render(one(shape, angle=a), 65, 65)[0, 0].astype(int) for a in (angle, angle + np.pi / 2))
             assert np.abs(np.rot90(before, -1) - after).max() <= 1, (shape, angle)
 
 
 def test_the_long_axis_of_an_ellipse_lies_along_its_orientation() -> None:
     centres = (2 * np.arange(64) + 1) / 64 - 1
     for angle in (0.0, 0.3, 1.0, 2.5):
-        image = render(one("ellipse", angle=angle), 64)[0, 0] / 255
+        image = render(one("ellipse", angle=angle), 64, 64)[0, 0] / 255
         xx, yy, xy = (
             (image * centres**2).sum(),
             (image.T * centres**2).sum(),
@@ -489,18 +522,18 @@ def test_the_long_axis_of_an_ellipse_lies_along_its_orientation() -> None:
 
 
 def test_an_upright_heart_has_its_tip_below_and_its_notch_above() -> None:
-    column = render(one("heart"), 64)[0, 0, :, 31:33].astype(int)  # centre at 32, tip 16 further down
+    column = render(one("heart"), 64, 64)[0, 0, :, 31:33].astype(int)  # centre at 32, tip 16 further down
     lit = np.flatnonzero(column.min(1) > 128)
     assert lit.max() in (46, 47)
     assert 23 <= lit.min() <= 24  # the notch: (1 - 0.65666) / 0.65666 of 16 pixels above the centre
-    upright = render(one("heart"), 64)[0, 0]
+    upright = render(one("heart"), 64, 64)[0, 0]
     np.testing.assert_array_equal(upright, upright[:, ::-1])
 
 
 @pytest.mark.parametrize("resolution", [16, 64])
 def test_sprites_are_white_inside_black_outside_and_grey_only_on_the_edge(resolution: int) -> None:
     drawn = factors(300, seed=5)
-    images = render(drawn, resolution)[:, 0]
+    images = render(drawn, resolution, resolution)[:, 0]
     grey = (images > 0) & (images < 255)
     assert grey.any((1, 2)).all()
     assert (images == 255).any((1, 2)).all()
@@ -521,28 +554,44 @@ def test_the_outermost_sprites_are_whole() -> None:
     corners = [(0.5, 0.5), (-0.5, 0.5), (0.5, -0.5), (-0.5, -0.5)]
     for index, shape in enumerate(SHAPES):
         drawn = np.concatenate([one(shape, 0.5, angle, x, y) for x, y in corners for angle in (0.0, 0.8, 3.0)])
-        area, _, _ = moments(render(drawn, 64))
+        area, _, _ = moments(render(drawn, 64, 64))
         np.testing.assert_allclose(area, AREAS[index] * 0.25, rtol=0.003)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (30, 90)])
+def test_oblong_sprites_are_as_large_as_the_shorter_side_says_and_spread_over_both(height: int, width: int) -> None:
+    drawn = factors(60, seed=3)
+    images = render(drawn, height, width)[:, 0] / 255
+    assert images.shape == (60, height, width)
+    assert max(images[:, [0, -1]].max(), images[:, :, [0, -1]].max()) <= 0.51
+    rows, columns = (np.arange(size) + 0.5 for size in (height, width))
+    mass = images.sum((1, 2))
+    x = (images.sum(1) * columns).sum(1) / mass * (2 / width) - 1
+    y = (images.sum(2) * rows).sum(1) / mass * (2 / height) - 1
+    np.testing.assert_allclose(x, drawn[:, 3], atol=0.3 / width)
+    np.testing.assert_allclose(y, drawn[:, 4], atol=0.3 / height)
+    radius = drawn[:, 1] * min(height, width) / 2
+    np.testing.assert_allclose(mass / radius**2, np.array(AREAS)[drawn[:, 0].astype(int)], rtol=0.06)
 
 
 def test_sprites_are_drawn_at_any_resolution_and_in_three_channels() -> None:
     for resolution in (1, 2, 7, 100, 513):
-        assert Sprites(count=3).open(resolution, 1).fields["image"].shape == (3, 1, resolution, resolution)
-    grey, colour = (Sprites(count=5).open(16, channels).fields["image"] for channels in (1, 3))
+        assert Sprites(count=3).open(resolution, resolution, 1).fields["image"].shape == (3, 1, resolution, resolution)
+    grey, colour = (Sprites(count=5).open(16, 16, channels).fields["image"] for channels in (1, 3))
     np.testing.assert_array_equal(colour, grey.repeat(3, axis=1))
 
 
 def test_a_small_sprite_is_a_large_one_seen_from_afar() -> None:
     drawn = factors(50, seed=6)
-    large = render(drawn, 128)[:, 0].reshape(50, 32, 4, 32, 4).mean((2, 4))
-    difference = np.abs(large - render(drawn, 32)[:, 0])
+    large = render(drawn, 128, 128)[:, 0].reshape(50, 32, 4, 32, 4).mean((2, 4))
+    difference = np.abs(large - render(drawn, 32, 32)[:, 0])
     assert difference.mean() < 0.5
     assert difference.max() < 80  # at corners, which the distance to the edge rounds
 
 
 def test_ten_thousand_sprites_take_little_time() -> None:
     start = time.process_time()
-    Sprites(count=10_000).open(64, 1)
+    Sprites(count=10_000).open(64, 64, 1)
     assert time.process_time() - start < 4
 
 
@@ -569,9 +618,9 @@ def test_sprite_options_out_of_range_are_refused(options: dict[str, object], fac
         (np.array([[3, 0.5, 0, 0, 0]], np.float32), 8, "sprites: expected shape indices 0 to 2 in the first factor"),
         (one("heart", scale=0.0), 8, "sprites: expected finite factors, and scales above 0 in the second one"),
         (one("heart", x=np.nan), 8, "sprites: expected finite factors, and scales above 0 in the second one"),
-        (one("heart"), 0, "data: resolution must be at least 1 pixel, found 0"),
+        (one("heart"), 0, "data: resolution must be at least 1 pixel a side, found 0 x 0"),
     ],
 )
 def test_factors_that_cannot_be_drawn_are_refused(drawn: np.ndarray, resolution: int, fact: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(fact)}$"):
-        render(drawn, resolution)
+        render(drawn, resolution, resolution)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentkit.data import folder
+from latentkit.data import decoding
 from latentkit.data.folder import Folder
-from latentkit.errors import DataError
+from latentkit.errors import DataError, LatentkitWarning
 
 Open = abc.Callable[..., np.ndarray]
 
@@ -34,9 +34,10 @@ def pictures(tmp_path: Path) -> Path:
 def opened(tmp_path: Path, pictures: Path) -> Open:
     """Opens ``pictures`` with a cache beside it."""
 
-    def images(resolution: int = 4, channels: int = 3, **options: object) -> np.ndarray:
+    def images(resolution: int | tuple[int, int] = 4, channels: int = 3, **options: object) -> np.ndarray:
         options = {"path": str(pictures), "cache": str(tmp_path / "cache"), **options}
-        return Folder(**options).open(resolution, channels).fields["image"]  # type: ignore[arg-type]
+        height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+        return Folder(**options).open(height, width, channels).fields["image"]  # type: ignore[arg-type]
 
     return images
 
@@ -75,7 +76,7 @@ def test_sub_folders_are_classes_where_labels_are_wanted(pictures: Path, opened:
     for name in ("dog/1.png", "cat/b.png", "cat/kitten/a.png", "eel/0.png"):
         paint(pictures / name, 9)
     source = Folder(path=str(pictures), labels=True, cache=str(tmp_path / "cache"))
-    fields = source.open(4, 1).fields
+    fields = source.open(4, 4, 1).fields
     assert fields["label"].tolist() == [0, 0, 1, 2]
     assert fields["label"].dtype == np.int64
     assert source.offers() == ("image", "label")
@@ -142,7 +143,33 @@ def test_the_central_square_is_kept_and_resized(pictures: Path, opened: Open) ->
     tall, wide = opened()
     np.testing.assert_allclose(wide, expected, atol=1)
     np.testing.assert_allclose(tall, expected.transpose(0, 2, 1), atol=1)
-    assert opened(20).shape == (2, 3, 20, 20)
+    assert opened(20, small="enlarge").shape == (2, 3, 20, 20)
+
+
+def test_oblong_pictures_are_cropped_to_the_proportions_and_turned_first(pictures: Path, opened: Open) -> None:
+    upright = np.random.default_rng(0).integers(0, 256, (8, 16, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    paint(pictures / "a.png", upright)
+    paint(pictures / "b.png", np.rot90(upright), exif=exif)
+    one, same = opened((4, 6))
+    expected = np.moveaxis(upright[:, 2:14].reshape(4, 2, 6, 2, 3).mean((1, 3)), -1, 0)
+    np.testing.assert_allclose(one, expected, atol=1)
+    np.testing.assert_array_equal(one, same)
+    assert opened((8, 16)).shape == (2, 3, 8, 16)
+    assert "2 are smaller than 9 x 6 (height x width): a.png (8 x 16), b.png (8 x 16)" in refused(
+        opened, resolution=(9, 6)
+    )
+
+
+def test_a_large_jpeg_that_lies_on_its_side_is_decoded_with_room_to_resize(pictures: Path, opened: Open) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = np.zeros((64, 512), np.uint8)
+    upright[:, 256:] = 255
+    upright[:16] = 128
+    paint(pictures / "a.jpg", np.rot90(upright), exif=exif, quality=95)
+    np.testing.assert_allclose(opened((4, 32), 1)[0, 0, :, ::31], [[128, 128], *[[0, 255]] * 3], atol=6)
 
 
 def test_a_large_jpeg_keeps_its_colours_and_their_places(pictures: Path, opened: Open) -> None:
@@ -199,10 +226,134 @@ def test_all_pictures_that_cannot_be_read_are_named(pictures: Path, opened: Open
     (pictures / "link.jpg").symlink_to(pictures / "nowhere.jpg")
     message = refused(opened, workers=workers)
     assert message == (
-        f"folder: path = '{pictures}': 11 of 12 pictures cannot be read: "
-        f"{', '.join([*broken, 'empty.webp', 'link.jpg'])}\n  repair or remove them"
+        f"folder: path = '{pictures}': of 12 pictures 11 cannot be read: "
+        f"{', '.join([*broken, 'empty.webp', 'link.jpg'])}\n"
+        '  repair or remove what cannot be read, or leave it out with unreadable = "skip"'
     )
     assert list((pictures.parent / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pictures_that_would_have_to_be_enlarged_are_refused_with_their_sizes(
+    pictures: Path, opened: Open, workers: int
+) -> None:
+    paint(pictures / "0.png", np.zeros((4, 4), np.uint8))
+    paint(pictures / "flat.png", np.zeros((3, 9), np.uint8))
+    sideways = Image.Exif()
+    sideways[0x0112] = 6
+    paint(pictures / "phone.jpg", np.zeros((9, 2, 3), np.uint8), exif=sideways)
+    assert refused(opened, workers=workers) == (
+        f"folder: path = '{pictures}': of 3 pictures 2 are smaller than 4 x 4 (height x width): "
+        "flat.png (3 x 9), phone.jpg (2 x 9)\n"
+        '  choose a smaller resolution, or say small = "enlarge" or small = "skip"'
+    )
+    for index in range(8):
+        paint(pictures / f"small-{index}.png", np.zeros((2, 2), np.uint8))
+    (pictures / "torn.png").write_bytes(b"no picture")
+    message = refused(opened, workers=workers)
+    assert "of 12 pictures 1 cannot be read: torn.png; 10 are smaller than 4 x 4" in message
+    assert "small-5.png (2 x 2) and 2 more\n  repair or remove what cannot be read" in message
+    (pictures / "torn.png").unlink()
+    assert opened(2).shape == (11, 3, 2, 2)
+
+
+def test_the_size_of_a_jpeg_is_that_before_it_is_decoded_smaller(pictures: Path, opened: Open) -> None:
+    paint(pictures / "a.jpg", np.full((96, 97), 90, np.uint8))
+    for resolution in (11, 48, 49, 96):
+        assert opened(resolution).shape == (1, 3, resolution, resolution)
+    assert "a.jpg (96 x 97)" in refused(opened, resolution=97)
+
+
+def test_small_pictures_are_enlarged_where_that_is_asked_for(pictures: Path, opened: Open) -> None:
+    paint(pictures / "a.png", np.full((2, 3), 90, np.uint8))
+    assert (opened(small="enlarge") == 90).all()
+    assert "a.png (2 x 3)" in refused(opened)  # and not taken from the cache
+
+
+def skipped(opened: Open, **options: object) -> tuple[np.ndarray, str]:
+    with pytest.warns(LatentkitWarning) as caught:
+        images = opened(**options)
+    (warning,) = caught
+    return images, str(warning.message)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pictures_are_skipped_where_that_is_asked_for_and_named_each_time(
+    pictures: Path, opened: Open, tmp_path: Path, workers: int
+) -> None:
+    paint(pictures / "a.png", 10)
+    (pictures / "b.png").write_bytes((pictures / "a.png").read_bytes()[:40])
+    paint(pictures / "c.png", np.zeros((3, 9), np.uint8))
+    paint(pictures / "d.png", 40)
+    both = {"small": "skip", "unreadable": "skip", "workers": workers}
+    images, message = skipped(opened, **both)
+    assert images[:, 0, 0, 0].tolist() == [10, 40]
+    assert message == (
+        f"folder: path = '{pictures}': 2 of 4 pictures are skipped: 1 cannot be read: b.png; "
+        "1 is smaller than 4 x 4 (height x width): c.png (3 x 9)"
+    )
+    assert isinstance(images, np.memmap)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()}
+    again, same = skipped(opened, **both)  # from the cache
+    np.testing.assert_array_equal(again, images)
+    assert same == message
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()} == before
+    assert "1 cannot be read: b.png" in refused(opened, small="skip")
+    assert "1 is smaller" in refused(opened, unreadable="skip")
+    assert skipped(opened, small="enlarge", unreadable="skip", workers=workers)[0][:, 0, 0, 0].tolist() == [10, 0, 40]
+
+
+def test_what_was_skipped_is_found_again_where_the_cache_is_damaged(
+    pictures: Path, opened: Open, tmp_path: Path
+) -> None:
+    for index in range(3):
+        paint(pictures / f"{index}.png", 10 * index)
+    (pictures / "1.png").write_bytes(b"no picture")
+    images, message = skipped(opened, unreadable="skip")
+    (beside,) = (tmp_path / "cache").glob("*.json")
+    whole = beside.read_text()
+    assert whole == '[[1, ""]]'
+    for damage in ("", "[]", '[[1, ""], [2, ""]]', '[[3, ""]]', '[[-1, ""]]', '{"1": ""}'):
+        beside.write_text(damage)
+        again, same = skipped(opened, unreadable="skip")
+        np.testing.assert_array_equal(again, images)
+        assert (same, beside.read_text()) == (message, whole)
+    beside.unlink()
+    assert skipped(opened, unreadable="skip")[1] == message
+
+
+def test_labels_stay_with_their_pictures_when_others_are_skipped(pictures: Path, tmp_path: Path) -> None:
+    for name, grey in {"cat/a.png": 10, "cat/b.png": 20, "dog/c.png": 30, "eel/d.png": 40, "eel/e.png": 50}.items():
+        paint(pictures / name, grey)
+    for name in ("cat/a.png", "dog/c.png", "eel/d.png"):
+        (pictures / name).write_bytes(b"no picture")
+    options = {"path": str(pictures), "labels": True, "unreadable": "skip", "cache": str(tmp_path / "cache")}
+    for _ in range(2):
+        with pytest.warns(LatentkitWarning, match=r"3 of 5 pictures are skipped: 3 cannot be read: cat/a\.png, dog/"):
+            fields = Folder(**options).open(4, 4, 1).fields  # type: ignore[arg-type]
+        assert fields["image"][:, 0, 0, 0].tolist() == [20, 50]
+        assert fields["label"].tolist() == [0, 2]
+
+
+def test_pictures_are_skipped_without_a_cache_too(pictures: Path, opened: Open, tmp_path: Path) -> None:
+    for name, side in {"a": 4, "b": 2, "c": 4}.items():
+        paint(pictures / f"{name}.png", np.full((side, side), ord(name), np.uint8))
+    (tmp_path / "file").touch()
+    with pytest.warns(LatentkitWarning) as caught:
+        images = opened(small="skip", cache=str(tmp_path / "file/cache"))
+    assert ["cannot be kept" in str(caught[0].message), "b.png (2 x 2)" in str(caught[1].message)] == [True, True]
+    assert images[:, 0, 0, 0].tolist() == [ord("a"), ord("c")]
+    assert not images.flags.writeable
+
+
+def test_a_folder_of_which_all_would_be_skipped_is_refused(pictures: Path, opened: Open, tmp_path: Path) -> None:
+    paint(pictures / "a.png", np.zeros((2, 2), np.uint8))
+    (pictures / "b.png").touch()
+    assert refused(opened, small="skip", unreadable="skip") == (
+        f"folder: path = '{pictures}': no picture is left of 2: 1 cannot be read: b.png; "
+        "1 is smaller than 4 x 4 (height x width): a.png (2 x 2)\n  name another folder, or a smaller resolution"
+    )
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_worker_processes_decode_the_same_in_the_same_order(pictures: Path, opened: Open, tmp_path: Path) -> None:
@@ -222,8 +373,8 @@ def test_many_pictures_are_decoded_by_processes_without_being_told(
         started.append(workers)
         return ProcessPoolExecutor(1, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(folder, "ProcessPoolExecutor", pool)
-    monkeypatch.setattr(folder, "_FEW", 3)
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(decoding, "_FEW", 3)
     for index in range(3):
         paint(pictures / f"{index}.png", index)
     assert opened()[:, 0, 0, 0].tolist() == [0, 1, 2]
@@ -244,7 +395,7 @@ def test_processes_that_end_early_are_reported(
 ) -> None:
     paint(pictures / "a.png", 1)
     pool = functools.partial(ProcessPoolExecutor, initializer=os._exit, initargs=(1,))
-    monkeypatch.setattr(folder, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", pool)
     assert refused(opened, workers=1) == ENDED
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -254,7 +405,7 @@ def test_a_script_without_a_main_guard_is_told_so(pictures: Path, tmp_path: Path
     script = tmp_path / "script.py"
     script.write_text(
         "from latentkit.data.folder import Folder\n"
-        f"Folder(path={str(pictures)!r}, cache={str(tmp_path / 'cache')!r}, workers=1).open(4, 1)\n"
+        f"Folder(path={str(pictures)!r}, cache={str(tmp_path / 'cache')!r}, workers=1).open(4, 4, 1)\n"
     )
     path = os.pathsep.join(entry for entry in sys.path if entry)
     environment = {**os.environ, "PYTHONPATH": path}
@@ -312,9 +463,9 @@ def test_the_cache_depends_on_times_names_sizes_and_the_request(pictures: Path, 
     paint(pictures / "a.png", np.random.default_rng(0).integers(0, 256, (4, 4), np.uint8))
     os.utime(pictures / "a.png", ns=(stamp, stamp))
     assert opened()[1].std() > 10
-    assert opened(5).shape == (2, 3, 5, 5)
-    assert opened(5, 1).shape == (2, 1, 5, 5)
-    opened(5, 1)
+    assert opened(3).shape == (2, 3, 3, 3)
+    assert opened(3, 1).shape == (2, 1, 3, 3)
+    opened(3, 1)
     assert kept() == 7
 
 
@@ -369,7 +520,7 @@ def test_a_cache_folder_that_cannot_be_made_costs_only_a_warning(pictures: Path,
         f"decoded pictures cannot be kept in '{tmp_path / 'file' / 'cache'}': Not a directory; "
         "every run will decode them again\n  name a folder that can be written with `cache`"
     )
-    with pytest.warns(UserWarning, match=f"^{re.escape(fact)}$"):
+    with pytest.warns(LatentkitWarning, match=f"^{re.escape(fact)}$"):
         images = opened(cache=str(tmp_path / "file" / "cache"))
     assert (images == 50).all()
     assert not images.flags.writeable
@@ -379,11 +530,11 @@ def test_a_cache_folder_that_cannot_be_made_costs_only_a_warning(pictures: Path,
 def test_a_full_disk_costs_only_a_warning(pictures: Path, opened: Open, tmp_path: Path, workers: int) -> None:
     resource = pytest.importorskip("resource", reason="file sizes can be limited on POSIX only")
     for index in range(70):
-        paint(pictures / f"{index:02}.png", index)
+        paint(pictures / f"{index:02}.png", np.full((8, 8), index, np.uint8))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.warns(UserWarning, match="File too large"):
+        with pytest.warns(LatentkitWarning, match="File too large"):
             images = opened(8, workers=workers)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -164,3 +164,8 @@ def test_a_component_that_cannot_be_imported_says_whose_it_is(folder: Path) -> N
 def test_no_public_name_is_hidden_by_a_module_of_the_package() -> None:
     modules = {path.stem for path in Path(lk.__file__).parent.iterdir()}
     assert modules & set(lk.__all__) == set()
+
+
+def test_every_public_name_is_there() -> None:
+    for name in lk.__all__:
+        assert getattr(lk, name) is not None

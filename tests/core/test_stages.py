@@ -222,7 +222,7 @@ def test_smaller_images_are_means_of_blocks() -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), np.uint8)
     everything = np.arange(5)
     samples = Samples("data", DataSpec(use="sprites"), Table({"image": images}), everything, everything[:0])
-    found = at_resolution(samples, samples.spec, 4).table.fields["image"]
+    found = at_resolution(samples, samples.spec, 4, 4).table.fields["image"]
     expected = np.floor(images.reshape(5, 3, 4, 2, 4, 2).mean((3, 5)) + 0.5)
     assert np.array_equal(found, expected)
-    assert at_resolution(samples, samples.spec, 8).table.fields["image"] is images
+    assert at_resolution(samples, samples.spec, 8, 8).table.fields["image"] is images

@@ -23,16 +23,16 @@ COUNT = 23
 class Numbered(DataSource):
     """Images of two rows whose pixels are [index, 100] twice, with labels and a measured factor."""
 
-    native_resolution = 2
+    native_size = (2, 2)
     native_channels = 1
 
     def offers(self) -> tuple[str, ...]:
         return ("image", "label", "factor", "index")
 
-    def open(self, resolution: int, channels: int) -> Table:
+    def open(self, height: int, width: int, channels: int) -> Table:
         index = np.arange(COUNT)
         row = np.stack([index, np.full(COUNT, 100)], -1).astype(np.uint8)  # n w
-        image = np.broadcast_to(row[:, None, None, :], (COUNT, channels, resolution, 2))
+        image = np.broadcast_to(row[:, None, None, :], (COUNT, channels, height, width))
         index.setflags(write=False)  # as of a file that is mapped into memory
         return Table({"image": image, "label": index % 4, "factor": index / 8, "index": index})
 

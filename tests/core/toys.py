@@ -32,7 +32,7 @@ class Split(NamedTuple):
 class Images(DataSource):
     """Random images with labels, a function of ``seed``."""
 
-    native_resolution: ClassVar[int] = 8
+    native_size: ClassVar[tuple[int, int]] = (8, 8)
     count: int = 48
     seed: int = 0
 
@@ -42,9 +42,9 @@ class Images(DataSource):
     def offers(self) -> tuple[str, ...]:
         return ("image", "label")
 
-    def open(self, resolution: int, channels: int) -> Table:
+    def open(self, height: int, width: int, channels: int) -> Table:
         rng = np.random.RandomState(self.seed)
-        images = rng.randint(0, 256, (self.count, channels, resolution, resolution)).astype(np.uint8)
+        images = rng.randint(0, 256, (self.count, channels, height, width)).astype(np.uint8)
         return Table({"image": images, "label": np.arange(self.count) % 10})
 
 

@@ -16,9 +16,9 @@ _TOP = 16
 
 @attrs.frozen(kw_only=True)
 class Digits(DataSource):
-    """Small handwritten digits with labels; for quick trials."""
+    """Small handwritten digits with labels, enlarged as far as is asked for; for quick trials."""
 
-    native_resolution: ClassVar[int] = 8
+    native_size: ClassVar[tuple[int, int]] = (8, 8)
     native_channels: ClassVar[int] = 1
 
     def classes(self) -> int | None:
@@ -29,8 +29,8 @@ class Digits(DataSource):
         """``image`` and ``label``."""
         return ("image", "label")
 
-    def open(self, resolution: int, channels: int) -> Table:
-        """``image`` uint8 [1797, channels, resolution, resolution], 16 grey levels; ``label`` int64 [1797].
+    def open(self, height: int, width: int, channels: int) -> Table:
+        """``image`` uint8 [1797, channels, height, width], 16 grey levels; ``label`` int64 [1797].
 
         Raises:
             DataError: scikit-learn is not installed.
@@ -45,4 +45,4 @@ class Digits(DataSource):
         bunch = load_digits()
         pixels = np.rint(bunch.images[:, None] * (255 / _TOP)).astype(np.uint8)  # n 1 8 8
         label = np.asarray(bunch.target, np.int64)
-        return Table({"image": resize_arrays(pixels, resolution, channels), "label": label})
+        return Table({"image": resize_arrays(pixels, height, width, channels), "label": label})

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
+import warnings
 from collections import abc
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import attrs
 import numpy as np
-from PIL import Image
+from attrs.validators import in_
 
 from latentkit.data.cache import cached, default_folder
-from latentkit.data.images import Pixels, check_request, fit
-from latentkit.errors import DataError
+from latentkit.data.decoding import Fault, Wanted, decoded
+from latentkit.data.images import Pixels, check_request
+from latentkit.errors import DataError, LatentkitWarning
 from latentkit.interfaces import DataSource, Table
 
+Small = Literal["refuse", "skip", "enlarge"]
+Unreadable = Literal["refuse", "skip"]
+
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_BATCH = 64
-_FEW = 512
-_MOST_WORKERS = 8
 _NAMED = 8
 _FORMAT = 1  # of the cache: raise it when `fit` changes what it makes
 
@@ -40,14 +39,17 @@ class Folder(DataSource):
 
     Hidden files, and links to folders, are left out. ``labels`` makes the first sub-folder of each file its class,
     numbered in the order of names. ``workers`` is the number of processes that decode (0: none but this one);
-    ``cache`` the folder that keeps the decoded array.
+    ``cache`` the folder that keeps the decoded array. ``small`` is what is done with pictures that would have to be
+    enlarged, ``unreadable`` with those that cannot be read; how many are skipped, and which, is told in a warning.
     """
 
-    native_resolution: ClassVar[int] = 64
+    native_size: ClassVar[tuple[int, int]] = (64, 64)
     native_channels: ClassVar[int] = 3
 
     path: str
     labels: bool = False
+    small: Small = attrs.field(default="refuse", validator=in_(("refuse", "skip", "enlarge")))
+    unreadable: Unreadable = attrs.field(default="refuse", validator=in_(("refuse", "skip")))
     workers: int | None = attrs.field(default=None, validator=_not_negative)
     cache: str | None = None
 
@@ -55,20 +57,29 @@ class Folder(DataSource):
         """``image``, and ``label`` where sub-folders are classes."""
         return ("image", "label") if self.labels else ("image",)
 
-    def open(self, resolution: int, channels: int) -> Table:
-        """``image`` uint8 [n, channels, resolution, resolution], read-only and on disk; ``label`` int64 [n].
+    def open(self, height: int, width: int, channels: int) -> Table:
+        """``image`` uint8 [n, channels, height, width], read-only and on disk; ``label`` int64 [n].
+
+        Of pictures that are skipped there is no label either; the other classes keep their numbers.
 
         Raises:
-            DataError: a missing or empty folder, unreadable pictures (all named), decoding that was ended.
+            DataError: a missing or empty folder; unreadable pictures (all named) or small ones where they are to be
+                refused; nothing but pictures to skip; decoding that was ended.
         """
-        check_request(resolution, channels)
+        check_request(height, width, channels)
         root = Path(os.path.expanduser(self.path))
         names = _names(root, self.path)
-        fields = {"label": _labels(names, self.path)} if self.labels else {}
-        shape = (len(names), channels, resolution, resolution)
+        labels = _labels(names, self.path) if self.labels else None
+        wanted = Wanted(height=height, width=width, channels=channels, enlarge=self.small == "enlarge")
         folder = default_folder() if self.cache is None else Path(os.path.expanduser(self.cache))
-        images = cached(folder, _key(root, names, shape), shape, lambda: _pictures(self, root, names, shape))
-        return Table({"image": images, **fields})
+        shape = (len(names), channels, height, width)
+        kept = cached(folder, _key(self, root, names, shape), shape, lambda: _pictures(self, root, names, wanted))
+        skipped = [Fault(names[index], size) for index, size in kept.without.items()]
+        if skipped:
+            fact = f"{len(skipped)} of {len(names)} pictures are skipped: {_said(skipped, wanted)}"
+            warnings.warn(f"folder: path = '{self.path}': {fact}", LatentkitWarning, stacklevel=2)
+        fields = {} if labels is None else {"label": np.delete(labels, [*kept.without])}
+        return Table({"image": kept.rows, **fields})
 
 
 def _names(root: Path, path: str) -> list[str]:
@@ -100,9 +111,10 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _key(root: Path, names: list[str], shape: tuple[int, ...]) -> str:
+def _key(source: Folder, root: Path, names: list[str], shape: tuple[int, ...]) -> str:
     files = [(name, *_state(root / name)) for name in names]
-    return hashlib.sha256(json.dumps([_FORMAT, str(root.resolve()), shape, files]).encode()).hexdigest()[:32]
+    what = [_FORMAT, str(root.resolve()), shape, source.small, source.unreadable, files]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
 
 def _state(file: Path) -> tuple[int, int]:
@@ -113,55 +125,42 @@ def _state(file: Path) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _pictures(
-    source: Folder, root: Path, names: list[str], shape: tuple[int, ...]
-) -> abc.Generator[Pixels, None, None]:
-    """The pictures in turn; once one cannot be read, only a search for more of that kind."""
-    broken: list[str] = []
-    for item in _decoded(root, names, shape, source.workers):
-        if isinstance(item, str):
-            broken.append(item)
-        elif not broken:
-            yield item
-    if broken:
-        raise DataError(
-            f"folder: path = '{source.path}': {len(broken)} of {len(names)} pictures cannot be read: "
-            f"{', '.join(broken)}\n  repair or remove them"
-        )
+def _pictures(source: Folder, root: Path, names: list[str], wanted: Wanted) -> abc.Generator[Pixels | str, None, None]:
+    """The pictures in turn, the size of one that is skipped; once one is refused, only a search for more such."""
+    refused: list[Fault] = []
+    skipped: list[Fault] = []
+    for item in decoded(root, names, wanted, source.workers):
+        if not isinstance(item, Fault):
+            if not refused:
+                yield item
+        elif (source.small if item.size else source.unreadable) == "refuse":
+            refused.append(item)
+        else:
+            skipped.append(item)
+            yield item.size
+    if refused:
+        raise DataError(_refusal(source, refused, len(names), wanted))
+    if len(skipped) == len(names):
+        fact = f"no picture is left of {len(names)}: {_said(skipped, wanted)}"
+        raise DataError(f"folder: path = '{source.path}': {fact}\n  name another folder, or a smaller resolution")
 
 
-def _decoded(root: Path, names: list[str], shape: tuple[int, ...], workers: int | None) -> abc.Iterator[Pixels | str]:
-    batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
-    if workers is None:
-        # Starting processes costs more than decoding a few pictures.
-        workers = 0 if len(names) < _FEW else min(_MOST_WORKERS, os.cpu_count() or 1)
-    if workers == 0:
-        for batch in batches:
-            yield from _decode(root, batch, shape)
-        return
-    # Spawned, since a fork of a process in which torch runs threads can hang.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(min(workers, len(batches)), mp_context=context) as pool:
-            for done in pool.map(_decode, [root] * len(batches), batches, [shape] * len(batches)):
-                yield from done
-    except (BrokenProcessPool, OSError) as error:
-        raise DataError(
-            "folder: the processes that decode pictures did not start or ended early: a script without "
-            '`if __name__ == "__main__":`, or too little memory\n  set workers = 0 to decode in this process'
-        ) from error
+def _refusal(source: Folder, faults: list[Fault], count: int, wanted: Wanted) -> str:
+    lines = [f"folder: path = '{source.path}': of {count} pictures {_said(faults, wanted)}"]
+    if any(not fault.size for fault in faults):
+        lines.append('repair or remove what cannot be read, or leave it out with unreadable = "skip"')
+    if any(fault.size for fault in faults):
+        lines.append('choose a smaller resolution, or say small = "enlarge" or small = "skip"')
+    return "\n  ".join(lines)
 
 
-def _decode(root: Path, names: list[str], shape: tuple[int, ...]) -> list[Pixels | str]:
-    """The pictures, each uint8 [c, h, w]; in its place the name of a file that cannot be read."""
-    _, channels, resolution, _ = shape
-    result: list[Pixels | str] = []
-    for name in names:
-        try:
-            with Image.open(root / name) as image:
-                # JPEG decodes at 1/2, 1/4 or 1/8 size almost for free; twice the wanted size leaves room to resize.
-                image.draft(None, (2 * resolution, 2 * resolution))
-                result.append(fit(image, resolution, channels))
-        except Exception:  # Pillow's decoders raise many kinds for damaged files
-            result.append(name)
-    return result
+def _said(faults: list[Fault], wanted: Wanted) -> str:
+    """How many and which cannot be read, all of them, and are small, the first few of them."""
+    unreadable = [fault.name for fault in faults if not fault.size]
+    small = [f"{fault.name} ({fault.size})" for fault in faults if fault.size]
+    said = [f"{len(unreadable)} cannot be read: {', '.join(unreadable)}"] if unreadable else []
+    if small:
+        number = "is" if len(small) == 1 else "are"
+        least = f"{wanted.height} x {wanted.width}"
+        said.append(f"{len(small)} {number} smaller than {least} (height x width): {_listed(small)}")
+    return "; ".join(said)

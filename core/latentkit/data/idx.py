@@ -25,9 +25,12 @@ _AGAIN = "download or unpack it again"
 
 @attrs.frozen(kw_only=True)
 class Idx(DataSource):
-    """Images and optional labels 0 to 9 from a pair of IDX files, plain or gzip."""
+    """Images and optional labels 0 to 9 from a pair of IDX files, plain or gzip.
 
-    native_resolution: ClassVar[int] = 28
+    Images of another size are cropped and resized; smaller ones are enlarged, as 28 x 28 is for networks that want 32.
+    """
+
+    native_size: ClassVar[tuple[int, int]] = (28, 28)
     native_channels: ClassVar[int] = 1
 
     images: str
@@ -41,8 +44,8 @@ class Idx(DataSource):
         """``image``, and ``label`` where a label file is given."""
         return ("image",) if self.labels is None else ("image", "label")
 
-    def open(self, resolution: int, channels: int) -> Table:
-        """``image`` uint8 [n, channels, resolution, resolution]; ``label`` int64 [n].
+    def open(self, height: int, width: int, channels: int) -> Table:
+        """``image`` uint8 [n, channels, height, width]; ``label`` int64 [n].
 
         Raises:
             DataError: a file is missing, damaged or of another kind; images and labels differ in number.
@@ -52,7 +55,7 @@ class Idx(DataSource):
         fields: dict[str, np.ndarray] = {}
         if self.labels is not None:
             fields["label"] = _labels(self.labels, len(pixels), self.images)
-        return Table({"image": resize_arrays(pixels, resolution, channels), **fields})
+        return Table({"image": resize_arrays(pixels, height, width, channels), **fields})
 
 
 def _labels(path: str, count: int, images: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From any picture or array to uint8 [c, h, w] of the resolution and channels that a recipe asks for."""
+"""From any picture or array to uint8 [c, h, w] of the height, width and channels that a recipe asks for."""
 
 from __future__ import annotations
 
@@ -11,33 +11,41 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 _MODES = {1: "L", 3: "RGB"}
 _BOX_FROM = 4.0
+_ORIENTATION = 0x0112  # of EXIF
+_SIDEWAYS = (5, 6, 7, 8)  # stored with rows for columns (TIFF 6.0)
 
 
-def fit(image: Image.Image, resolution: int, channels: int) -> Pixels:
-    """The picture as uint8 [channels, resolution, resolution].
+def fit(image: Image.Image, height: int, width: int, channels: int) -> Pixels:
+    """The picture as uint8 [channels, height, width].
 
-    Turned upright by its EXIF orientation, transparency laid on black, cropped to the central square, resized.
-    16-bit grey keeps its 8 upper bits.
+    Turned upright by its EXIF orientation, transparency laid on black, cropped around the centre to these proportions
+    (to whole pixels), resized. 16-bit grey keeps its 8 upper bits.
 
     Raises:
-        DataError: ``channels`` is not 1 or 3, or ``resolution`` is below 1.
+        DataError: ``channels`` is not 1 or 3, or a side is below 1.
     """
-    check_request(resolution, channels)
+    check_request(height, width, channels)
     upright = ImageOps.exif_transpose(image)
-    return _planes(_square(_opaque(upright).convert(_MODES[channels]), resolution))
+    return _planes(_resized(_opaque(upright).convert(_MODES[channels]), height, width))
 
 
-def resize_arrays(images: Pixels, resolution: int, channels: int) -> Pixels:
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of a picture once it is turned upright; where the format allows it, without decoding."""
+    width, height = image.size
+    return (width, height) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (height, width)
+
+
+def resize_arrays(images: Pixels, height: int, width: int, channels: int) -> Pixels:
     """The same for uint8 [n, 1 or 3, h, w] in memory; returns ``images`` itself when nothing is to be done.
 
     Raises:
-        DataError: ``channels`` is not 1 or 3, or ``resolution`` is below 1.
+        DataError: ``channels`` is not 1 or 3, or a side is below 1.
     """
-    check_request(resolution, channels)
-    _, found, height, width = images.shape
+    check_request(height, width, channels)
+    found = images.shape[1]
     fewer = min(found, channels)  # grey is repeated last, so that it is resized once
-    if (height, width) != (resolution, resolution) or found > channels:
-        images = _each(images, resolution, fewer)
+    if images.shape[2:] != (height, width) or found > channels:
+        images = _each(images, height, width, fewer)
     return images if fewer == channels else np.repeat(images, channels, axis=1)
 
 
@@ -66,23 +74,23 @@ def channels_first(images: np.ndarray, where: str) -> np.ndarray:
     return images if first else np.moveaxis(images, 3, 1)
 
 
-def check_request(resolution: int, channels: int) -> None:
+def check_request(height: int, width: int, channels: int) -> None:
     """Refuse what no source can deliver.
 
     Raises:
-        DataError: ``channels`` is not 1 or 3, or ``resolution`` is below 1.
+        DataError: ``channels`` is not 1 or 3, or a side is below 1.
     """
     if channels not in _MODES:
         raise DataError(f"data: channels must be 1 (grey) or 3 (colour), found {channels}")
-    if resolution < 1:
-        raise DataError(f"data: resolution must be at least 1 pixel, found {resolution}")
+    if min(height, width) < 1:
+        raise DataError(f"data: resolution must be at least 1 pixel a side, found {height} x {width}")
 
 
-def _each(images: Pixels, resolution: int, channels: int) -> Pixels:
-    result = np.empty((len(images), channels, resolution, resolution), np.uint8)  # n c h w
+def _each(images: Pixels, height: int, width: int, channels: int) -> Pixels:
+    result = np.empty((len(images), channels, height, width), np.uint8)  # n c h w
     for index, planes in enumerate(images):
         picture = Image.fromarray(planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1).copy())
-        result[index] = _planes(_square(picture.convert(_MODES[channels]), resolution))
+        result[index] = _planes(_resized(picture.convert(_MODES[channels]), height, width))
     return result
 
 
@@ -96,23 +104,29 @@ def _opaque(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", coloured.size, (0, 0, 0, 255)), coloured)
 
 
-def _square(image: Image.Image, resolution: int) -> Image.Image:
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    box = (left, top, left + side, top + side)
-    if side == resolution:
+def _resized(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The largest part around the centre that has these proportions, as nearly as whole pixels can, at this size."""
+    across, down = image.size
+    if across * height > down * width:
+        part = max(1, round(down * width / height)), down
+    else:
+        part = across, max(1, round(across * height / width))
+    left, top = (across - part[0]) // 2, (down - part[1]) // 2
+    box = (left, top, left + part[0], top + part[1])
+    if part == (width, height):
         return image.crop(box)
-    return image.resize((resolution, resolution), _filter(side, resolution), box=box)
+    return image.resize((width, height), _filter(part, (width, height)), box=box)
 
 
-def _filter(side: int, resolution: int) -> Image.Resampling:
+def _filter(part: tuple[int, int], wanted: tuple[int, int]) -> Image.Resampling:
     # A box of whole pixels is the exact mean of the area. A box that cuts pixels weighs them wrongly, which only many
     # pixels to one can hide; below that Lanczos keeps more detail. Lanczos would ring when enlarging.
-    if side < resolution:
+    sides = tuple(zip(part, wanted, strict=True))
+    if any(side < size for side, size in sides):
         return Image.Resampling.BICUBIC
-    whole = side % resolution == 0
-    return Image.Resampling.BOX if whole or side >= _BOX_FROM * resolution else Image.Resampling.LANCZOS
+    whole = all(side % size == 0 for side, size in sides)
+    many = all(side >= _BOX_FROM * size for side, size in sides)
+    return Image.Resampling.BOX if whole or many else Image.Resampling.LANCZOS
 
 
 def _planes(image: Image.Image) -> Pixels:

@@ -19,7 +19,10 @@ _SINGLE = b"\x93NUMPY"
 
 @attrs.frozen(kw_only=True)
 class Npz(DataSource):
-    """Arrays [n, h, w], [n, h, w, c] or [n, c, h, w] in uint8 or float in [0, 1]; ``image`` and ``label`` are keys."""
+    """Arrays [n, h, w], [n, h, w, c] or [n, c, h, w] in uint8 or float in [0, 1]; ``image`` and ``label`` are keys.
+
+    Images of another size are cropped and resized; smaller ones are enlarged.
+    """
 
     path: str
     image: str = "images"
@@ -29,8 +32,8 @@ class Npz(DataSource):
         """``image``, and ``label`` where its key is given."""
         return ("image",) if self.label is None else ("image", "label")
 
-    def open(self, resolution: int, channels: int) -> Table:
-        """``image`` uint8 [n, channels, resolution, resolution]; ``label`` int64 [n].
+    def open(self, height: int, width: int, channels: int) -> Table:
+        """``image`` uint8 [n, channels, height, width]; ``label`` int64 [n].
 
         Raises:
             DataError: no such file or key, an array of objects, an unsuitable shape, type or range.
@@ -38,7 +41,7 @@ class Npz(DataSource):
         arrays = self._arrays()
         where = f"npz: '{self.path}', array '{self.image}'"
         pixels = _to_uint8(channels_first(arrays[self.image], where), where)
-        fields = {"image": resize_arrays(pixels, resolution, channels)}
+        fields = {"image": resize_arrays(pixels, height, width, channels)}
         if self.label is None:
             return Table(fields)
         where = f"npz: '{self.path}', array '{self.label}'"

@@ -66,14 +66,14 @@ class Sprites(DataSource):
     ``shapes`` restricts the shapes; ``label`` is the position in it, while ``factors`` count in ``SHAPES``.
     """
 
-    native_resolution: ClassVar[int] = 64
+    native_size: ClassVar[tuple[int, int]] = (64, 64)
     native_channels: ClassVar[int] = 1
 
     count: int = attrs.field(default=10_000, validator=_positive)
     seed: int = attrs.field(default=0, validator=_seed)
     shapes: tuple[str, ...] = attrs.field(default=SHAPES, validator=_shapes)
     scale: tuple[float, float] = attrs.field(default=SCALES, validator=_scale)
-    """Smallest and largest diameter over the image side; where the largest is large, positions vary less."""
+    """Smallest and largest diameter over the shorter side of the image; large ones leave less room for positions."""
 
     def classes(self) -> int | None:
         """The number of shapes."""
@@ -83,22 +83,22 @@ class Sprites(DataSource):
         """``image``, ``label`` and ``factors``."""
         return ("image", "label", "factors")
 
-    def open(self, resolution: int, channels: int) -> Table:
-        """``image`` uint8 [n, channels, resolution, resolution]; ``label`` int64 [n]; ``factors`` float32 [n, 5].
+    def open(self, height: int, width: int, channels: int) -> Table:
+        """``image`` uint8 [n, channels, height, width]; ``label`` int64 [n]; ``factors`` float32 [n, 5].
 
         Raises:
-            DataError: ``channels`` is not 1 or 3, ``resolution`` is below 1, or they all do not fit into memory.
+            DataError: ``channels`` is not 1 or 3, a side is below 1, or they all do not fit into memory.
         """
-        check_request(resolution, channels)
-        size = self.count * (channels * resolution**2 + _FACTOR_BYTES)
+        check_request(height, width, channels)
+        size = self.count * (channels * height * width + _FACTOR_BYTES)
         if size > machine_memory():
             raise DataError(
-                f"sprites: {self.count:,} images of {channels} x {resolution} x {resolution} take {in_units(size)}, "
+                f"sprites: {self.count:,} images of {channels} x {height} x {width} take {in_units(size)}, "
                 f"and this machine has {in_units(machine_memory())}; choose a smaller count or resolution"
             )
         drawn = factors(self.count, self.seed, self.shapes, self.scale)
         position = np.array([self.shapes.index(name) if name in self.shapes else -1 for name in SHAPES])
-        image = render(drawn, resolution)
+        image = render(drawn, height, width)
         image = image if channels == 1 else np.repeat(image, channels, axis=1)
         label = position[drawn[:, 0].astype(np.int64)].astype(np.int64)
         return Table({"image": image, "label": label, "factors": drawn})
@@ -108,12 +108,12 @@ def factors(count: int, seed: int = 0, shapes: tuple[str, ...] = SHAPES, scale: 
     """Independent uniform factors, float32 [count, 5], in the order of ``FACTORS``.
 
     - shape: index in ``SHAPES``.
-    - scale: diameter of the circumscribed circle around the centre of mass over the image side, in the range
-      ``scale``.
+    - scale: diameter of the circumscribed circle around the centre of mass over the shorter side of the image, in
+      the range ``scale``.
     - orientation: radians in [0, 2 pi), from the x axis towards the y axis (clockwise as seen). A square looks the
       same every pi / 2, an ellipse every pi.
-    - x, y: centre of mass in an image that spans [-1, 1]; x to the right, y downward. As far from the middle as the
-      largest shape may be and still be inside: 0.5 either way for scales up to 0.5.
+    - x, y: centre of mass in an image that spans [-1, 1] either way; x to the right, y downward. As far from the
+      middle as the largest shape may be and still be inside: 0.5 either way for scales up to 0.5.
 
     The first rows do not depend on ``count``.
     """
@@ -126,43 +126,50 @@ def factors(count: int, seed: int = 0, shapes: tuple[str, ...] = SHAPES, scale: 
     return np.concatenate([index[:, None], low + uniform[:, 1:] * (high - low)], axis=1)
 
 
-def render(factors: Floats, resolution: int) -> Pixels:
-    """Pictures uint8 [n, 1, resolution, resolution] of float [n, 5]; a shape that leaves the image is cut off.
+def render(factors: Floats, height: int, width: int) -> Pixels:
+    """Pictures uint8 [n, 1, height, width] of float [n, 5]; a shape that leaves the image is cut off.
 
     The edge falls from white to black over one pixel, by the distance to it: nearly the covered share of the pixel.
 
     Raises:
         DataError: not [n, 5], a shape index that is not in ``SHAPES``, a scale that is not positive, a number that is
-            not finite, or ``resolution`` is below 1.
+            not finite, or a side is below 1.
     """
-    check_request(resolution, 1)
+    check_request(height, width, 1)
     if factors.ndim != 2 or factors.shape[1] != len(FACTORS):
         raise DataError(f"sprites: expected factors [n, {len(FACTORS)}], found shape {list(factors.shape)}")
     if not np.isin(factors[:, 0], np.arange(len(SHAPES))).all():
         raise DataError(f"sprites: expected shape indices 0 to {len(SHAPES) - 1} in the first factor")
     if not (np.isfinite(factors).all() and (factors[:, 1] > 0).all()):
         raise DataError("sprites: expected finite factors, and scales above 0 in the second one")
-    result = np.empty((len(factors), 1, resolution, resolution), np.uint8)
-    step = max(1, _CHUNK_PIXELS // resolution**2)
+    result = np.empty((len(factors), 1, height, width), np.uint8)
+    step = max(1, _CHUNK_PIXELS // (height * width))
     for index, distance in enumerate((_ellipse, _square, _heart)):
         rows = np.flatnonzero(factors[:, 0] == index)
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
-            u, v, pixels = _own_axes(factors[some].astype(np.float32), resolution)
+            u, v, pixels = _own_axes(factors[some].astype(np.float32), height, width)
             covered = np.clip(0.5 - distance(u, v) * pixels, 0, 1)  # n h w
             result[some, 0] = covered * np.float32(255) + np.float32(0.5)
     return result
 
 
-def _own_axes(factors: Floats, resolution: int) -> tuple[Floats, Floats, Floats]:
+def _own_axes(factors: Floats, height: int, width: int) -> tuple[Floats, Floats, Floats]:
     """Pixel centres in each sprite's own axes, circumscribed radius 1 [n, h, w]; that radius in pixels [n, 1, 1]."""
-    radius, angle, x, y = factors[:, 1:, None].transpose(1, 0, 2)  # n 1; the image's half side is 1
-    centres = (2 * np.arange(resolution, dtype=np.float32) + 1) / resolution - 1
-    along, down = (centres - x) / radius, (centres - y) / radius  # n w, n h
+    radius, angle, x, y = factors[:, 1:, None].transpose(1, 0, 2)  # n 1; half the image's shorter side is 1
+    shorter = min(height, width)
+    along, down = (
+        (_centres(size) - place) * (size / shorter) / radius for size, place in ((width, x), (height, y))
+    )  # n w, n h
     cos, sin = np.cos(angle), np.sin(angle)
     u = (cos * along)[:, None, :] + (sin * down)[:, :, None]
     v = (cos * down)[:, :, None] - (sin * along)[:, None, :]
-    return u, v, (radius * (resolution / 2))[:, :, None].astype(np.float32)
+    return u, v, (radius * (shorter / 2))[:, :, None].astype(np.float32)
+
+
+def _centres(size: int) -> Floats:
+    """Of pixels along one side, which spans [-1, 1]."""
+    return np.asarray((2 * np.arange(size, dtype=np.float32) + 1) / size - 1)
 
 
 def _ellipse(u: Floats, v: Floats) -> Floats:

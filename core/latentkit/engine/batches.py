@@ -69,24 +69,25 @@ def open_samples(name: str, spec: DataSpec, source: DataSource) -> Samples:
     Raises:
         DataError: missing or unreadable data, or a split that does not fit it.
     """
-    resolution, channels = spec.resolution or source.native_resolution, spec.channels or source.native_channels
-    table = source.open(resolution, channels)
+    channels, height, width = spec.image_size(source)
+    table = source.open(height, width, channels)
     training, held_out = split(len(table), spec.split)
     return Samples(name, spec, table, training, held_out, source.classes())
 
 
-def at_resolution(samples: Samples, spec: DataSpec, resolution: int) -> Samples:
+def at_resolution(samples: Samples, spec: DataSpec, height: int, width: int) -> Samples:
     """The same samples for another stage: images are means of whole blocks of pixels, rounded to 8 bits.
 
     Args:
         samples: opened at the highest resolution.
         spec: the stage's.
-        resolution: the stage's; the samples' own is a multiple of it.
+        height: the stage's; the samples' own is a multiple of it.
+        width: the stage's; the samples' own is the same multiple of it.
     """
     fields = dict(samples.table.fields)
     images = fields.get("image")
-    if images is not None and images.shape[-1] != resolution:
-        fields["image"] = _block_means(images, images.shape[-1] // resolution)
+    if images is not None and images.shape[2:] != (height, width):
+        fields["image"] = _block_means(images, images.shape[2] // height)
     return attrs.evolve(samples, spec=spec, table=Table(fields))
 
 

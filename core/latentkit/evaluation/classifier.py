@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from latentkit.data.cache import default_folder
 from latentkit.engine.batches import Samples
 from latentkit.engine.streams import key_seed
-from latentkit.errors import RunError
+from latentkit.errors import LatentkitWarning, RunError
 from latentkit.evaluation.subjects import labels
 from latentkit.runs.files import CHECKSUM, checksum_of, read_tensors, write_tensors
 
@@ -53,8 +53,9 @@ class Classifier:
 
 def shrunk(images: Tensor) -> Tensor:
     """Images of at most 32 pixels a side, by averaging areas."""
-    side = min(images.shape[-1], SIDE)
-    return images if images.shape[-1] == side else F.adaptive_avg_pool2d(images, side)
+    height, width = images.shape[2:]
+    sides = min(height, SIDE), min(width, SIDE)
+    return images if (height, width) == sides else F.adaptive_avg_pool2d(images, sides)
 
 
 def classifier_of(samples: Samples, folder: Path | None = None) -> Classifier:
@@ -67,7 +68,7 @@ def classifier_of(samples: Samples, folder: Path | None = None) -> Classifier:
     chosen = samples.training[:MOST_IMAGES]
     pixels, known = samples.table.fields["image"][chosen], labels(samples, chosen)
     classes, target = np.unique(known, return_inverse=True)
-    network = _network(pixels.shape[1], min(pixels.shape[-1], SIDE), len(classes))
+    network = _network(pixels.shape[1], [min(side, SIDE) for side in pixels.shape[2:]], len(classes))
     file = (folder or default_folder() / "classifiers") / f"{_fingerprint(pixels, known)}.safetensors"
     if not _restored(network, file):
         with _one_thread():
@@ -94,15 +95,15 @@ def _outputs(network: nn.ModuleDict, images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(features).double(), torch.cat(outputs).double()
 
 
-def _network(channels: int, side: int, classes: int) -> nn.ModuleDict:
+def _network(channels: int, sides: list[int], classes: int) -> nn.ModuleDict:
     layers: list[nn.Module] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key_seed("classifier", VERSION))
         for width in WIDTHS:
-            stride = 2 if side > 4 else 1
+            stride = 2 if min(sides) > 4 else 1
             layers += [nn.Conv2d(channels, width, 3, stride, 1), nn.ReLU()]
-            channels, side = width, math.ceil(side / stride)
-        trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side * side, FEATURES), nn.ReLU())
+            channels, sides = width, [math.ceil(side / stride) for side in sides]
+        trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * math.prod(sides), FEATURES), nn.ReLU())
         network = nn.ModuleDict({"trunk": trunk, "head": nn.Linear(FEATURES, classes)})
     network.register_buffer("spread", torch.ones((), dtype=torch.float64))
     return network
@@ -160,4 +161,4 @@ def _keep(network: nn.Module, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(file, tensors, {CHECKSUM: checksum_of(tensors, {})})
     except (OSError, RunError) as error:
-        warnings.warn(f"the classifier is not kept, and will be trained again: {error}", stacklevel=3)
+        warnings.warn(f"the classifier is not kept, and will be trained again: {error}", LatentkitWarning, stacklevel=3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from latentkit.errors import DataError, LatentkitError, RunError
+from latentkit.errors import DataError, LatentkitError, LatentkitWarning, RunError
 from latentkit.evaluation.code_prior import KINDS, CodePrior, fit_gmm, fits
 from latentkit.evaluation.subjects import NO_DATA, data_needed, features, lacks_role, samples_of
 from latentkit.model import Model
@@ -68,7 +68,7 @@ def fit_prior(
         try:
             prior.save(file)
         except RunError as error:
-            warnings.warn(f"the prior is not kept, and will be fitted again: {error}", stacklevel=2)
+            warnings.warn(f"the prior is not kept, and will be fitted again: {error}", LatentkitWarning, stacklevel=2)
     return prior
 
 

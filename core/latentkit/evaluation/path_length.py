@@ -22,7 +22,7 @@ from latentkit.evaluation.network_choice import lacks_network, network_of
 from latentkit.evaluation.networks import FeatureNetwork
 from latentkit.evaluation.paths import CROPS, EPSILON, Crop, along_sphere, averaged_down, central_mean, cropped
 from latentkit.evaluation.perceptual import distances
-from latentkit.evaluation.protocols import is_network, of_network
+from latentkit.evaluation.protocols import is_network, of_network, resolution_of
 from latentkit.evaluation.subjects import NO_DATA, data_needed, finite
 from latentkit.interfaces import Figure, Metric
 from latentkit.latents import lerp
@@ -77,8 +77,10 @@ class PathLength(Metric):
         """
         network = network_of(samples, self.features, model.device)
         space = model.wiring.spaces[model.wiring.inference["sample"]]
+        height, width = (int(side) for side in space.dims[1:] if isinstance(side, int))
         protocol: dict[str, object] = {
-            **of_network(network), "n": n, "seed": seed, "resolution": space.dims[-1], "quantisation": "none",
+            **of_network(network), "n": n, "seed": seed, "resolution": resolution_of(height, width),
+            "quantisation": "none",
             "where": self.where, "epsilon": EPSILON, "crop": self.crop,
         }  # fmt: skip
         t = torch.zeros(n)

@@ -24,6 +24,11 @@ def of_network(network: FeatureNetwork) -> dict[str, object]:
     return {"network": network.name, "network_sha256": network.sha256}
 
 
+def resolution_of(height: int, width: int) -> int | list[int]:
+    """As a recipe states it: the side of a square, else height and width."""
+    return height if height == width else [height, width]
+
+
 def of_images(samples: Samples, chosen: np.ndarray) -> dict[str, object]:
     """How many images of the data, of which split and size, and which: a checksum of all their pixels."""
     pixels = samples.table.fields["image"]
@@ -31,6 +36,6 @@ def of_images(samples: Samples, chosen: np.ndarray) -> dict[str, object]:
     for start in range(0, len(chosen), _CHUNK):
         digest.update(np.ascontiguousarray(pixels[chosen[start : start + _CHUNK]]).data)
     return {
-        "n": len(chosen), "split": samples.spec.split, "resolution": int(pixels.shape[-1]),
+        "n": len(chosen), "split": samples.spec.split, "resolution": resolution_of(*pixels.shape[2:]),
         "images_sha256": digest.hexdigest(),
     }  # fmt: skip

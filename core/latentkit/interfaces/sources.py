@@ -54,11 +54,12 @@ class DataSource(Component):
     """Yields images, and labels or factors where it has them.
 
     ``resolution``, ``channels``, value range, split and flips are common to all sources and handled by the core; a
-    source delivers uint8 images of the resolution and channels that it is asked for.
+    source delivers uint8 images of the height, width and channels that it is asked for.
     """
 
     kind: ClassVar[str] = "data"
-    native_resolution: ClassVar[int] = 64
+    native_size: ClassVar[tuple[int, int]] = (64, 64)
+    """Height and width, where a recipe states no ``resolution``."""
     native_channels: ClassVar[int] = 1
 
     def classes(self) -> int | None:
@@ -70,9 +71,9 @@ class DataSource(Component):
         return ("image",)
 
     @abstractmethod
-    def open(self, resolution: int, channels: int) -> Table:
-        """Read everything.
+    def open(self, height: int, width: int, channels: int) -> Table:
+        """Read everything; ``image`` is [n, channels, height, width].
 
         Raises:
-            DataError: missing or unreadable files, named.
+            DataError: missing or unreadable files, named; a size that this source cannot deliver.
         """

@@ -32,7 +32,8 @@ def prove_stages(wirings: abc.Sequence[Wiring], registry: Registry, thorough: bo
     if len(wirings) == 1:
         return prove(wirings[0], registry, thorough)
     name, count = wirings[0].recipe.name, len(wirings)
-    problems = [problem for wiring in wirings for problem in too_large(wiring)] or _other_weights(wirings, registry)
+    problems = [problem for wiring in wirings for problem in too_large(wiring)]
+    problems = problems or _other_images(wirings) or _other_weights(wirings, registry)
     if problems:
         return Report(name, tuple(dict.fromkeys(problems)))
     smallest = min(range(count), key=lambda at: (_numbers(wirings[at]), at))
@@ -60,6 +61,32 @@ def prove_stages(wirings: abc.Sequence[Wiring], registry: Registry, thorough: bo
     if not all_run:
         not_seen.append("the other stages were not run, so not whether each weight is trained in one; see --thorough")
     return attrs.evolve(report, not_seen=(*report.not_seen, *not_seen))
+
+
+def largest_stage(wirings: abc.Sequence[Wiring], name: str) -> int:
+    """The first stage in which images of this source are largest."""
+    return max(range(len(wirings)), key=lambda at: (math.prod(_sides(wirings[at], name)), -at))
+
+
+def _sides(wiring: Wiring, name: str) -> tuple[int, int]:
+    """Height and width of a source's images."""
+    return wiring.recipe.data[name].image_size(wiring.data[name])[1:]
+
+
+def _other_images(wirings: abc.Sequence[Wiring]) -> list[Problem]:
+    """Stages whose images are no means of whole blocks of the largest stage's."""
+    found = []
+    for name in wirings[0].data:
+        most = largest_stage(wirings, name)
+        tall, wide = _sides(wirings[most], name)
+        for number, wiring in enumerate(wirings, 1):
+            height, width = _sides(wiring, name)
+            if tall % height or wide % width or tall * width != wide * height:
+                fact = f"in stage {number} images are {height} x {width}, in stage {most + 1} {tall} x {wide}"
+                hint = "choose sizes of which the largest is a whole multiple, with the same proportions"
+                path = ("data",) if name == "data" else ("data", name)
+                found.append(Problem(wiring.source.where((*path, "resolution")), fact, hint))
+    return found
 
 
 def _listed(stages: abc.Iterable[int]) -> str:

@@ -110,8 +110,8 @@ class _Structurer:
             self.read.problem((*path, "range"), fact)
         for key in ("resolution", "channels"):
             size = getattr(spec, key, None)
-            if size is not None and size < 1:
-                self.read.problem((*path, key), f"must be at least 1, found {size}")
+            if size is not None and min(size if isinstance(size, tuple) else (size,)) < 1:
+                self.read.problem((*path, key), f"must be at least 1, found {brief(size)}")
                 return None
         return spec
 

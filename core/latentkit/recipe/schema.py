@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 from latentkit.recipe.quantities import Constant, Quantity, Timed
+
+if TYPE_CHECKING:
+    from latentkit.interfaces import DataSource
 
 Options = dict[str, object]
 ONE = Constant(1)
@@ -26,13 +29,20 @@ class UseSpec:
 class DataSpec(UseSpec):
     """One data source; ``gives`` maps value names to fields of the source."""
 
-    resolution: int | None = None
+    resolution: int | tuple[int, int] | None = None
+    """The side of square images, or height and width."""
     channels: int | None = None
     range: tuple[float, float] = (-1.0, 1.0)
     split: object = 1.0
     flip: bool = False
     gives: dict[str, str] = attrs.field(factory=lambda: {"x": "image"})
     per: Per = "step"
+
+    def image_size(self, source: DataSource) -> tuple[int, int, int]:
+        """Channels, height and width of the images; the source's own where the recipe states none."""
+        asked = self.resolution or source.native_size
+        height, width = (asked, asked) if isinstance(asked, int) else asked
+        return self.channels or source.native_channels, height, width
 
 
 @attrs.frozen(kw_only=True)

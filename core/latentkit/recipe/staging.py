@@ -149,7 +149,7 @@ class _Reader:
                 value = self.case(tables, value, where)
                 if value is None:
                     continue
-            if not _is_number(value) and not _is_schedule(value):
+            if not _is_number(value) and not _is_schedule(value) and not _is_size(path, value):
                 fact = f"a stage sets numbers and schedules, '{dotted}' is {brief(value)}"
                 self.problem(where, fact, "the rest of a recipe is the same in all its stages")
             elif path[0] == "stage":
@@ -220,6 +220,11 @@ def _leaves(table: abc.Mapping[str, object], prefix: Path = ()) -> abc.Iterator[
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_size(path: Path, value: object) -> bool:
+    """Whether it is height and width of images."""
+    return path[0] == "data" and path[-1] == "resolution" and isinstance(value, list) and all(map(_is_number, value))
 
 
 def _is_schedule(value: object) -> bool:

@@ -6,8 +6,7 @@ import attrs
 
 from latentkit.engine.batches import Batches, Samples, at_resolution, open_samples
 from latentkit.engine.training import Training
-from latentkit.errors import DataError
-from latentkit.interfaces import DataSource
+from latentkit.proof.stages import largest_stage
 from latentkit.recipe.schema import DataSpec
 from latentkit.recipe.source import Source
 from latentkit.recipe.staging import Stage, stages
@@ -47,23 +46,18 @@ class Course:
         """The data of a stage. Originals are read once, at the highest resolution.
 
         Raises:
-            DataError: missing or unreadable data; a resolution of which the highest is no multiple.
+            DataError: missing or unreadable data.
         """
         recipe = self.wirings[index].recipe
         return {name: self._samples(name, recipe.data[name], index) for name in self.wirings[index].data}
 
     def _samples(self, name: str, spec: DataSpec, index: int) -> Samples:
-        sizes = {at: _resolution(wiring, name) for at, wiring in enumerate(self.wirings)}
-        largest = max(sizes, key=lambda at: (sizes[at], -at))
         if name not in self.opened:
-            wiring = self.wirings[largest]
+            wiring = self.wirings[largest_stage(self.wirings, name)]
             found = open_samples(name, wiring.recipe.data[name], wiring.data[name])
             self.opened[name] = attrs.evolve(found, classes=found.classes or _classes(wiring, spec))
-        wanted, there = sizes[index], sizes[largest]
-        if there % wanted:
-            fact = f"stage {index + 1} wants images of side {wanted} from '{name}', and the largest stage has {there}"
-            raise DataError(f"{fact}; choose sides of which the largest is a multiple")
-        return at_resolution(self.opened[name], spec, wanted)
+        _, height, width = spec.image_size(self.wirings[index].data[name])
+        return at_resolution(self.opened[name], spec, height, width)
 
     def training(self, index: int, settings: Settings) -> Training:
         """A training at the start of a stage, with fresh weights.
@@ -94,11 +88,6 @@ class Course:
     def told(self, index: int) -> str:
         """What a stage changes, in a line."""
         return f"stage {index + 1} of {len(self.stages)}: {self.stages[index].changes}"
-
-
-def _resolution(wiring: Wiring, name: str) -> int:
-    source: DataSource = wiring.data[name]
-    return wiring.recipe.data[name].resolution or source.native_resolution
 
 
 def _classes(wiring: Wiring, spec: DataSpec) -> int | None:

@@ -19,8 +19,8 @@ from latentkit.testing.subjects import Subject, smaller
 from latentkit.testing.values import Draw, Known, closed, mapped, value_of
 from latentkit.testing.workplace import seeded
 
-SIZES = ((8, 1, 3), (16, 3, 8), (28, 1, 17), (32, 3, 3), (64, 1, 8))
-"""Side and channels of images, and numbers of a latent."""
+SIZES = ((8, 8, 1, 3), (16, 16, 3, 8), (16, 24, 1, 17), (28, 28, 1, 17), (32, 32, 3, 3), (64, 64, 1, 8))
+"""Height, width and channels of images, and numbers of a latent."""
 LAYERS = (2, 3, 4, 6, 8, 10, 12)
 SPACES = (Space("latent", (3,)), Space("image", (1, 8, 8)), SCORE)
 """What an open space (``of: T``) is taken to be."""
@@ -29,7 +29,7 @@ MOST = 16
 MOST_CASES = 3
 MOST_WEIGHTS = 20_000_000
 _ROLES = {
-    "image": ("channels", "side", "side"), "map": ("channels", "side", "side"), "styles": ("layers", "dim"),
+    "image": ("channels", "height", "width"), "map": ("channels", "height", "width"), "styles": ("layers", "dim"),
     "label": ("classes",), "posterior": ("dim",), "latent": ("dim",), "features": ("dim",),
 }  # fmt: skip
 
@@ -101,8 +101,14 @@ def search(subject: Subject) -> Found:
     cases: list[Case] = []
     refusals: list[str] = []
     faults: list[str] = []
-    for index, (side, channels, dim) in enumerate(SIZES):
-        sizes = {"side": side, "channels": channels, "dim": dim, "classes": 3 if index % 2 == 0 else 10}
+    for index, (height, width, channels, dim) in enumerate(SIZES):
+        sizes = {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "dim": dim,
+            "classes": 3 if index % 2 == 0 else 10,
+        }
         space = SPACES[index % len(SPACES)]
         found = _at(subject, part, sizes, space, refusals, faults)
         cases += [found] if found is not None and not any(_alike(found, other) for other in cases) else []

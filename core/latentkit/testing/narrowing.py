@@ -100,12 +100,17 @@ def short_stages(source: Source, side: int) -> Overrides:
     short: list[dict[str, object]] = []
     for stage, table in zip(stages(source), given, strict=True):
         data = stage.source.tables.get("data")
-        resolution = data.get("resolution") if isinstance(data, dict) else None
-        if short and isinstance(resolution, int) and resolution > (side or resolution):
+        if short and side and isinstance(data, dict) and _longest(data.get("resolution")) > side:
             break
         sets = {path: value for path, value in flat_paths(table.get("set", {})).items() if path != "train.batch"}
         short.append({"steps": 1, "set": sets, "reset": table.get("reset", [])})
     return {"stage": short}
+
+
+def _longest(resolution: object) -> int:
+    """The longer side of images; 0 where none is stated."""
+    sides = resolution if isinstance(resolution, list) else [resolution]
+    return max((side for side in sides if isinstance(side, int)), default=0)
 
 
 def _data(wiring: Wiring, side: int) -> Overrides:
@@ -114,14 +119,15 @@ def _data(wiring: Wiring, side: int) -> Overrides:
     spaces = {node.value: space for node, space in wiring.spaces.items() if node.is_source("data")}
     for name, spec in wiring.recipe.data.items():
         start, source = "data" if name == "data" else f"data.{name}", wiring.data[name]
+        channels, *sides = spec.image_size(source)
         others = [value for value, field in spec.gives.items() if field not in ("image", "label")]
         widths = [space.dims[0] for value in others if (space := spaces.get(("data", value))) is not None]
         found |= {
             f"{start}.use": f"{PLUGIN}.samples",
             f"{start}.fields": list(source.offers()),
             f"{start}.labels": source.classes() or 3,
-            f"{start}.resolution": side or spec.resolution or source.native_resolution,
-            f"{start}.channels": spec.channels or source.native_channels,
+            f"{start}.resolution": side or sides,
+            f"{start}.channels": channels,
         }
         found |= {f"{start}.width": width for width in widths if isinstance(width, int)}
         found |= {} if isinstance(spec.split, int | float) else {f"{start}.split": 0.75}

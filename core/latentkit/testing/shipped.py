@@ -23,7 +23,8 @@ def core_examples(folder: Path) -> dict[str, Example]:
     np.savez(folder / "images.npz", images=pixels, classes=label)
     _write_idx(folder / "images.idx", pixels[..., 0])
     _write_idx(folder / "labels.idx", label)
-    pictures = {"path": str(folder / "pictures"), "labels": True, "workers": 0, "cache": str(folder / "cache")}
+    pictures = {"path": str(folder / "pictures"), "labels": True, "small": "enlarge", "workers": 0}
+    pictures |= {"cache": str(folder / "cache")}
     return {
         "folder": Example(options=pictures),
         "npz": Example(options={"path": str(folder / "images.npz"), "label": "classes"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import abc
 from pathlib import Path
@@ -19,8 +20,10 @@ from latentkit.testing.workplace import seeded
 
 FEW = 64
 """Samples, where a source has an option for their number."""
-REQUESTS = ((8, 1), (16, 3))
-"""Resolution and channels, besides the source's own."""
+REQUESTS = ((8, 8, 1), (16, 16, 3))
+"""Height, width and channels, besides the source's own."""
+OBLONG = (8, 12, 1)
+"""The same of images that are not square, which a source may refuse in words."""
 MISSING = "nothing-is-here"
 
 
@@ -37,16 +40,16 @@ def checks(subject: Subject) -> dict[str, abc.Callable[[], None]]:
     return found
 
 
-def opened(source: DataSource, resolution: int, channels: int) -> Table:
+def opened(source: DataSource, height: int, width: int, channels: int) -> Table:
     """The table of a source.
 
     Raises:
         Nonconforming: it raises something else than a LatentkitError, or what it gives is no table of samples.
     """
-    where = f"at {channels} x {resolution} x {resolution}"
+    where = f"at {channels} x {height} x {width}"
     try:
         with seeded():
-            table = source.open(resolution, channels)
+            table = source.open(height, width, channels)
     except LatentkitError:
         raise
     except Exception as error:
@@ -64,15 +67,20 @@ def opens_as_offered(subject: Subject) -> None:
     """Each field that is offered is there, as many samples in all; images are uint8 of the size asked for."""
     source = _small(subject)
     require("image" in source.offers(), f"offers {source.offers()}, without an image")
-    for resolution, channels in dict.fromkeys([(source.native_resolution, source.native_channels), *REQUESTS]):
-        table = _table(source, resolution, channels)
-        where = f"at {channels} x {resolution} x {resolution}"
-        image = table.fields["image"]
-        wanted = (len(table), channels, resolution, resolution)
-        require(image.dtype == np.uint8, f"{where}: images are {image.dtype}, not uint8")
-        require(image.shape == wanted, f"{where}: images are of shape {image.shape}, not {wanted}")
-        if "label" in source.offers():
-            _labels(source, table.fields["label"], where)
+    for height, width, channels in dict.fromkeys([(*source.native_size, source.native_channels), *REQUESTS]):
+        _as_asked(source, _table(source, height, width, channels), height, width, channels)
+    with contextlib.suppress(LatentkitError):
+        _as_asked(source, opened(source, *OBLONG), *OBLONG)
+
+
+def _as_asked(source: DataSource, table: Table, height: int, width: int, channels: int) -> None:
+    where = f"at {channels} x {height} x {width}"
+    image = table.fields["image"]
+    wanted = (len(table), channels, height, width)
+    require(image.dtype == np.uint8, f"{where}: images are {image.dtype}, not uint8")
+    require(image.shape == wanted, f"{where}: images are of shape {image.shape}, not {wanted}")
+    if "label" in source.offers():
+        _labels(source, table.fields["label"], where)
 
 
 def _small(subject: Subject) -> DataSource:
@@ -80,10 +88,10 @@ def _small(subject: Subject) -> DataSource:
     return source
 
 
-def _table(source: DataSource, resolution: int, channels: int) -> Table:
+def _table(source: DataSource, height: int, width: int, channels: int) -> Table:
     """The table; that a source cannot open here at all is no fault of it."""
     try:
-        return opened(source, resolution, channels)
+        return opened(source, height, width, channels)
     except LatentkitError as error:
         raise NotExercised(f"it cannot be opened: {error}") from error
 

@@ -24,7 +24,7 @@ SIDE, DIM = 8, 6
 class Samples(DataSource):
     """Random images with whatever fields a recipe wants: ``label`` below ``classes``, others as ``width`` numbers."""
 
-    native_resolution: ClassVar[int] = SIDE
+    native_size: ClassVar[tuple[int, int]] = (SIDE, SIDE)
     count: int = 64
     fields: tuple[str, ...] = ("image", "label")
     labels: int = 3
@@ -38,10 +38,10 @@ class Samples(DataSource):
         """As the option says."""
         return self.fields
 
-    def open(self, resolution: int, channels: int) -> Table:
-        """``image`` uint8 [n, channels, resolution, resolution], ``label`` int64 [n], others float32 [n, width]."""
+    def open(self, height: int, width: int, channels: int) -> Table:
+        """``image`` uint8 [n, channels, height, width], ``label`` int64 [n], others float32 [n, width]."""
         rng = np.random.default_rng(0)
-        shape = (self.count, channels, resolution, resolution)
+        shape = (self.count, channels, height, width)
         known = {
             "image": rng.integers(0, 256, shape, np.uint8),
             "label": np.arange(self.count, dtype=np.int64) % self.labels,

@@ -215,10 +215,8 @@ class Sizer:
 
 
 def _data_space(spec: DataSpec, source: DataSource, field: str) -> Space:
-    resolution = spec.resolution or source.native_resolution
-    channels = spec.channels or source.native_channels
     if field == "image":
-        return Space("image", (channels, resolution, resolution), spec.range)
+        return Space("image", spec.image_size(source), spec.range)
     if field == "label":
         return Space("label", (source.classes() or Var("classes", spec.use),))
     return Space("features", (Var(field, spec.use),))

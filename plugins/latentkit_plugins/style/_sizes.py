@@ -56,6 +56,20 @@ def level_of(owner: str, base: tuple[int, int], levels: int, start: int, height:
     return start + legal.index((height, width))
 
 
+def check_halved(base: tuple[int, int]) -> None:
+    """Refuse a lowest level that leaves less than two pixels when it is halved: they have no deviation.
+
+    Raises:
+        Mismatch: the halved level is too small.
+    """
+    height, width = base[0] // 2, base[1] // 2
+    if height * width < 2:
+        raise Mismatch(
+            f"statistics are taken of the lowest level halved, and base = [{base[0]}, {base[1]}] leaves "
+            f"{height} x {width} of it; choose a base that leaves two pixels or more, as [2, 4] or [4, 4] do"
+        )
+
+
 def widths(start: int, most: int, levels: int) -> list[int]:
     """Channels of each level, the smallest resolution first: ``min(most, start 2^(levels - 1 - level))``."""
     return [min(most, start << (levels - 1 - level)) for level in range(levels)]

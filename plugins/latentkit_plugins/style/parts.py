@@ -23,7 +23,7 @@ from latentkit_plugins.style._generator import Noise, StyleSynthesis
 from latentkit_plugins.style._growing import EQUALIZED, Equalized, Growing
 from latentkit_plugins.style._layers import SLOPE
 from latentkit_plugins.style._pggan import PgganSynthesis
-from latentkit_plugins.style._sizes import noise_numbers
+from latentkit_plugins.style._sizes import check_halved, noise_numbers
 
 
 @attrs.frozen(kw_only=True)
@@ -112,9 +112,10 @@ class StyleEncoder(Growing, Encoder):
         """``x: b channels height width, blend: scalar -> w: b dim``.
 
         Raises:
-            Mismatch: no level reads images of this size.
+            Mismatch: no level reads images of this size; the lowest level, halved, has no statistics.
         """
         (dim,) = known_sizes(self, "dim")
+        check_halved(self.base)
         last = min(self.max_channels, self.channels_base << self.levels)
         return StyleEncoding(self.layout(), dim, last)
 
