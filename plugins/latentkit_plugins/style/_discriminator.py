@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import abc
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, downsample
+from latentkit_plugins.style._layers import EqualizedConv2d, activated, blended, downsample
 
 _GROUP = 4
 
@@ -34,33 +33,30 @@ def minibatch_deviation(x: Tensor, group: int = _GROUP) -> Tensor:
 class Block(nn.Module):
     """Two convolutions, the second of which halves the resolution."""
 
-    def __init__(self, inputs: int, outputs: int, fused: bool, blurred: bool, runtime: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, blurred: bool, runtime: bool) -> None:
         super().__init__()
-        self.fused, self.blurred = fused, blurred
+        self.blurred = blurred
         self.conv_1 = EqualizedConv2d(inputs, inputs, 3, bias=True, runtime=runtime)
-        self.conv_2 = EqualizedConv2d(
-            inputs, outputs, 3, bias=True, scaling="down" if fused else "none", runtime=runtime
-        )
+        self.conv_2 = EqualizedConv2d(inputs, outputs, 3, bias=True, scaling="down", runtime=runtime)
 
     def forward(self, x: Tensor) -> Tensor:
         """``b inputs h w -> b outputs h/2 w/2``."""
-        x = F.leaky_relu(self.conv_1(x), SLOPE)
-        x = self.conv_2(blur(x) if self.blurred else x)
-        return F.leaky_relu(x if self.fused else downsample(x), SLOPE)
+        x = activated(self.conv_1(x))
+        return activated(self.conv_2(blur(x) if self.blurred else x))
 
 
 class GrowingScore(nn.Module):
     """Images of one level to a score; the weights are those of all levels."""
 
     def __init__(
-        self, channels: int, features: abc.Sequence[int], base: tuple[int, int], level: int, fused: abc.Sequence[bool],
-        blurred: bool, group: int, runtime: bool,
+        self, channels: int, features: abc.Sequence[int], base: tuple[int, int], level: int, blurred: bool, group: int,
+        runtime: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.level, self.group = level, group
         first = features[0]
         self.blocks = nn.ModuleList(
-            Block(width, features[at], fused[at + 1], blurred, runtime) for at, width in enumerate(features[1:])
+            Block(width, features[at], blurred, runtime) for at, width in enumerate(features[1:])
         )
         self.from_rgb = nn.ModuleList(
             EqualizedConv2d(channels, width, 1, bias=True, runtime=runtime) for width in features
@@ -79,10 +75,10 @@ class GrowingScore(nn.Module):
         for block in reversed(self.blocks[: max(self.level - 1, 0)]):
             h = block(h)
         h = minibatch_deviation(h, self.group) if self.group > 1 else h
-        h = F.leaky_relu(self.last(h), SLOPE)
-        h = F.leaky_relu(self.dense(rearrange(h, "b c h w -> b (c h w)")), SLOPE)
+        h = activated(self.last(h))
+        h = activated(self.dense(rearrange(h, "b c h w -> b (c h w)")))
         score: Tensor = rearrange(self.score(h), "b 1 -> b")
         return score
 
     def _read(self, x: Tensor, level: int) -> Tensor:
-        return F.leaky_relu(self.from_rgb[level](x), SLOPE)
+        return activated(self.from_rgb[level](x))

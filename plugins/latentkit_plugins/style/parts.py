@@ -19,7 +19,7 @@ from latentkit.interfaces import Discriminator, Encoder, Generator, Mapping, Par
 from latentkit_plugins.style._discriminator import GrowingScore
 from latentkit_plugins.style._encoder import StyleEncoding
 from latentkit_plugins.style._generator import Noise, StyleSynthesis
-from latentkit_plugins.style._layers import FUSED_FROM, SLOPE
+from latentkit_plugins.style._layers import SLOPE, TRANSPOSED_FROM
 from latentkit_plugins.style._sizes import MOST_LEVELS, level_of, noise_numbers, sides, widths
 
 Equalized = Literal["implicit", "runtime"]
@@ -53,10 +53,6 @@ class _Growing(Part):
         """
         height, width = known_sizes(self, "height", "width")
         return level_of(type(self).__name__, self.base, self.levels, height, width)
-
-    def fused(self) -> list[bool]:
-        """By level, whether a convolution scales by itself."""
-        return [min(size) >= FUSED_FROM for size in sides(self.base, self.levels)]
 
     def features(self) -> list[int]:
         """Channels by level."""
@@ -116,8 +112,9 @@ class StyleGenerator(_Growing, Generator):
             Mismatch: no level makes images of this size.
         """
         channels, dim = known_sizes(self, "channels", "dim")
+        transposed = [min(size) >= TRANSPOSED_FROM for size in sides(self.base, self.levels)]
         return StyleSynthesis(
-            channels, dim, self.features(), self.base, self.level(), self.fused(), self.rgb_gain, self.noise,
+            channels, dim, self.features(), self.base, self.level(), transposed, self.rgb_gain, self.noise,
             self.equalized == "runtime",
         )  # fmt: skip
 
@@ -138,9 +135,7 @@ class StyleEncoder(_Growing, Encoder):
         """
         channels, dim = known_sizes(self, "channels", "dim")
         last = min(self.max_channels, self.channels_base << self.levels)
-        return StyleEncoding(
-            channels, dim, self.features(), last, self.level(), self.fused(), self.equalized == "runtime"
-        )
+        return StyleEncoding(channels, dim, self.features(), last, self.level(), self.equalized == "runtime")
 
 
 @attrs.frozen(kw_only=True)
@@ -166,6 +161,6 @@ class GrowingDiscriminator(_Growing, Discriminator):
         """
         (channels,) = known_sizes(self, "channels")
         return GrowingScore(
-            channels, self.features(), self.base, self.level(), self.fused(), self.blur, self.group,
+            channels, self.features(), self.base, self.level(), self.blur, self.group,
             self.equalized == "runtime",
         )  # fmt: skip
