@@ -45,7 +45,8 @@ class _Standardize(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         wide = _wide(x)
         mean = _mean(wide)
-        d = wide - mean
+        # Centred again: beside a small deviation, what rounding left of the mean is large.
+        d = _centred(wide - mean)
         variance = _mean(d * d)
         s = variance.sqrt()
         ctx.save_for_backward(x, mean, s)
@@ -63,7 +64,8 @@ class _Gradient(torch.autograd.Function):
 
         r (g - mean(g)) - r^3 mean(g d) d  +  a / n  +  t / (n s) d
 
-    Its own gradient, for a gradient u, follows from the same few means.
+    Its own gradient, for a gradient u, follows from the same few means. All that is summed is centred first: the sum
+    over the pixels of what comes back is to be 0 but for a, and is nothing but rounding otherwise.
     """
 
     @staticmethod
@@ -74,35 +76,34 @@ class _Gradient(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, mean, s, g, t)
         n, d = x[0, 0].numel(), _wide(x) - mean
-        level = torch.zeros_like(mean) if a is None else a / n
         slope = torch.zeros_like(mean) if t is None else t / (n * s)
-        if g is None:
-            return d.mul_(slope).add_(level).to(x.dtype)
-        g, r = _wide(g), _reciprocal(s, eps)
-        slope = slope - r**3 * _mean(g * d)
-        return d.mul_(slope).add_(level - r * _mean(g)).add_(g * r).to(x.dtype)
+        if g is not None:
+            g, r = _centred(g), _reciprocal(s, eps)
+            slope = slope - r**3 * _mean(g * d)
+        of_x = d.mul_(slope)
+        of_x = of_x if g is None else of_x.add_(g.mul_(r))
+        return (of_x if a is None else of_x.add_(a / n)).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
         if u is None:
             return (None,) * 7
         x, mean, s, g, t = ctx.saved_tensors
-        u, n, wide = _wide(u), x[0, 0].numel(), _wide(x)
+        n, wide, mean_u, u = x[0, 0].numel(), _wide(x), _mean(_wide(u)), _centred(u)
         if torch.is_grad_enabled():  # a third derivative is wanted, for which these are not constants
             mean = _mean(wide)
             s = _mean((wide - mean).square()).sqrt()
         d, of_g = wide - mean, None
-        mean_u, ud = _mean(u), _mean(u * d)
+        ud = _mean(u * d)
         of_u = torch.zeros_like(mean) if t is None else t / (n * s)
-        slope, level = of_u if t is None else -of_u * ud / s**2, -of_u * mean_u
+        slope = of_u if t is None else -of_u * ud / s**2
         if g is not None:
-            g, r = _wide(g), _reciprocal(s, ctx.eps)
-            mean_g, gd, cube = _mean(g), _mean(g * d), r**3
-            slope = slope - cube * (_mean(u * g) - mean_u * mean_g) + 3 * r**5 * gd * ud
-            level = level + cube * (gd * mean_u + ud * mean_g)
+            g, r = _centred(g), _reciprocal(s, ctx.eps)
+            gd, cube = _mean(g * d), r**3
+            slope = slope - cube * _mean(u * g) + 3 * r**5 * gd * ud
             of_u = of_u - cube * gd
-            of_g = (u * r).sub_(r * mean_u).sub_(d * (cube * ud)).to(x.dtype)
-        of_x = (d * slope).add_(level).add_(u * of_u)
+            of_g = (u * r).sub_(d * (cube * ud)).to(x.dtype)
+        of_x = (d * slope).add_(u * of_u)
         of_x = of_x if g is None else of_x.sub_(g * (cube * ud))
         of_a, of_t = (mean_u if ctx.needs_input_grad[5] else None), (None if t is None else ud / s)
         return None, of_x.to(x.dtype), None, None, of_g, of_a, of_t
@@ -115,6 +116,11 @@ def _wide(x: Tensor) -> Tensor:
 
 def _mean(x: Tensor) -> Tensor:
     return x.mean(_PIXELS, keepdim=True)
+
+
+def _centred(x: Tensor) -> Tensor:
+    wide = _wide(x)
+    return wide - _mean(wide)
 
 
 def _reciprocal(s: Tensor, eps: float) -> Tensor:
