@@ -2,6 +2,7 @@
 
 python benchmarks/run.py                      # every system and setting, the table of benchmarks/README.md
 python benchmarks/run.py ogan --rounds 30     # one system, more rounds
+python benchmarks/run.py stylealae-64 --rounds 10 --steps 2
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from baselines.alae_mlp import Baseline as AlaeBaseline
 from baselines.ogan import Baseline as OganBaseline
+from baselines.stylealae import Baseline as StyleBaseline
 
 from latentkit._building import wired
 from latentkit.engine.batches import open_samples
@@ -33,13 +35,39 @@ from latentkit.engine.training import Training
 from latentkit.registry.manager import default_registry
 from latentkit.settings import Settings
 
-SETTINGS = {
-    "float32": Settings(),
-    "medium": Settings(precision="medium"),
-    "bfloat16": Settings(precision="bfloat16"),
-    "channels-last": Settings(channels_last=True),
-    "bfloat16 + channels-last": Settings(precision="bfloat16", channels_last=True),
+Overrides = abc.Mapping[str, object]
+Stepping = abc.Callable[[], object]
+
+
+def r1_every(steps: int) -> Overrides:
+    return {"phase.discriminate.loss.r1.every": steps}
+
+
+@attrs.frozen
+class Setting:
+    """How the library's side runs: settings of a run, and options of its recipe."""
+
+    settings: Settings = attrs.field(factory=Settings)
+    overrides: Overrides = attrs.field(factory=dict)
+    period: int = 1
+    """Steps after which the same work comes again."""
+
+
+BOTH = Settings(precision="bfloat16", channels_last=True)
+OF_A_RUN = {
+    "float32": Setting(),
+    "medium": Setting(Settings(precision="medium")),
+    "bfloat16": Setting(Settings(precision="bfloat16")),
+    "channels-last": Setting(Settings(channels_last=True)),
+    "bfloat16 + channels-last": Setting(BOTH),
 }
+LAZY = {
+    "R1 every 4 steps": Setting(overrides=r1_every(4), period=4),
+    "R1 every 16 steps": Setting(overrides=r1_every(16), period=16),
+    "bfloat16 + channels-last + R1 every 16 steps": Setting(BOTH, r1_every(16), 16),
+}
+"""Beside a loop that takes R1 in every step."""
+SETTINGS = OF_A_RUN | LAZY
 
 
 @attrs.frozen
@@ -47,11 +75,13 @@ class Contender:
     """Something that takes training steps, under a setting."""
 
     name: str
-    step: abc.Callable[[], object]
+    step: Stepping
     settings: Settings = attrs.field(factory=Settings)
+    period: int = 1
 
     def block(self, steps: int) -> float:
-        """Milliseconds a step, over a block of steps."""
+        """Milliseconds a step, over a block of so many steps or a few more, up to whole periods."""
+        steps = -(-steps // self.period) * self.period
         with self.settings.matrix_products():
             start = time.perf_counter()
             for _ in range(steps):
@@ -59,11 +89,10 @@ class Contender:
             return (time.perf_counter() - start) / steps * 1e3
 
 
-LAZY: dict[str, object] = {"phase.discriminate.loss.r1.every": 16}
-PLAIN: dict[str, object] = {"parts.E.normalization": "none", "parts.G.normalization": "none"}
+PLAIN: Overrides = {"parts.E.normalization": "none", "parts.G.normalization": "none"}
 
 
-def training(recipe: str, settings: Settings, overrides: abc.Mapping[str, object] | None = None) -> Training:
+def training(recipe: str, settings: Settings, overrides: Overrides | None = None) -> Training:
     wiring = wired(recipe, overrides)
     samples = {name: open_samples(name, wiring.recipe.data[name], source) for name, source in wiring.data.items()}
     return Training(wiring, default_registry(), samples, settings)
@@ -86,19 +115,64 @@ def ogan_baseline(norms: bool = True) -> OganBaseline:
     return OganBaseline(images, mine.batch, dim, channels, weight, rate, norms)
 
 
-SYSTEMS: dict[str, tuple[str, dict[str, object], abc.Callable[[], AlaeBaseline | OganBaseline]]] = {
-    "alae-mlp": ("alae-mlp", {}, alae_baseline),
-    "alae-mlp, R1 every 16 steps": ("alae-mlp", LAZY, functools.partial(alae_baseline, lazy=16)),
-    "ogan": ("ogan", {}, ogan_baseline),
-    "ogan without batch norm": ("ogan", PLAIN, functools.partial(ogan_baseline, norms=False)),
+def style(side: int, batch: int, base: int, most: int, dim: int) -> Overrides:
+    """StyleALAE held at one resolution, all levels there."""
+    widths = {"levels": (side // 4).bit_length(), "channels_base": base, "max_channels": most}
+    sizes = {f"parts.{part}.{option}": value for part in "GE" for option, value in widths.items()}
+    stage = {"steps": 1, "set": {"data.resolution": side, "train.batch": batch}}
+    return {**sizes, "draw.z.dim": dim, "parts.F.layers": 4, "stage": [stage]}
+
+
+def style_baseline(overrides: Overrides, fused: bool = True) -> StyleBaseline:
+    mine = training("stylealae", Settings(), overrides)
+    parts, rate = mine.wiring.parts, mine.wiring.recipe.optimizer.lr.at(0, 0)
+    images, e = mine.data["data"].tensors["image"], parts["E"]
+    layers = parts["F"].layers
+    return StyleBaseline(images, mine.batch, e.dim, layers, e.channels_base, e.max_channels, rate, fused=fused)
+
+
+@attrs.frozen
+class System:
+    """A shipped recipe, and what it is compared with."""
+
+    recipe: str
+    overrides: Overrides
+    baseline: abc.Callable[[], AlaeBaseline | OganBaseline | StyleBaseline]
+    settings: abc.Collection[str] = tuple(OF_A_RUN)
+    unfused: abc.Callable[[], StyleBaseline] | None = None
+    """The same loop with torch's Adam as it is by default."""
+
+    @classmethod
+    def styled(cls, *sizes: int) -> System:
+        overrides = style(*sizes)
+        loop = functools.partial(style_baseline, overrides)
+        return cls("stylealae", overrides, loop, tuple(SETTINGS), functools.partial(loop, fused=False))
+
+    def contenders(self, names: abc.Collection[str]) -> abc.Iterator[Contender]:
+        """The loop first, then the library under each of these settings."""
+        yield Contender("hand-written", self.baseline().step)
+        if self.unfused is not None:
+            yield Contender("hand-written, unfused Adam", self.unfused().step)
+        for name in filter(self.settings.__contains__, names):
+            setting = SETTINGS[name]
+            mine = training(self.recipe, setting.settings, {**self.overrides, **setting.overrides})
+            yield Contender(name, mine.step, setting.settings, setting.period)
+
+
+SYSTEMS = {
+    "alae-mlp": System("alae-mlp", {}, alae_baseline),
+    "alae-mlp, R1 every 16 steps": System("alae-mlp", r1_every(16), functools.partial(alae_baseline, lazy=16)),
+    "ogan": System("ogan", {}, ogan_baseline),
+    "ogan without batch norm": System("ogan", PLAIN, functools.partial(ogan_baseline, norms=False)),
+    "stylealae-32": System.styled(32, 32, 16, 64, 64),
+    "stylealae-32, published widths": System.styled(32, 16, 64, 256, 32),
+    "stylealae-64": System.styled(64, 16, 16, 64, 64),
 }
 
 
-def compare(system: str, names: abc.Sequence[str], rounds: int, steps: int) -> list[dict[str, object]]:
+def compare(system: str, names: abc.Collection[str], rounds: int, steps: int) -> list[dict[str, object]]:
     """Alternate blocks of every contender; ratios are taken within a round."""
-    recipe, overrides, baseline = SYSTEMS[system]
-    contenders = [Contender("hand-written", baseline().step)]
-    contenders += [Contender(name, training(recipe, SETTINGS[name], overrides).step, SETTINGS[name]) for name in names]
+    contenders = list(SYSTEMS[system].contenders(names))
     for contender in contenders:
         contender.block(steps)
     times: dict[str, list[float]] = {contender.name: [] for contender in contenders}

@@ -16,7 +16,7 @@ from latentkit.evaluation.probes import nearest
 from latentkit.recipe.schema import AverageSpec
 from latentkit_plugins.style._discriminator import minibatch_deviation
 from latentkit_plugins.style._generator import Layer
-from latentkit_plugins.style._layers import instance_norm
+from latentkit_plugins.style._norm import instance_norm
 from latentkit_plugins.style.mixing import truncate
 
 Values = dict[str, Tensor]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import abc
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -141,11 +142,26 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 def blur(x: Tensor) -> Tensor:
     """Binomial filter [1, 2, 1] / 4 per axis, zero padding 1 (Karras et al. 2019). ``b c h w -> b c h w``."""
-    channels = x.shape[1]
     # Computed on the device: a constant from the host would stop the queue and cannot be captured in a graph.
     taps = 2 - (torch.arange(3, device=x.device, dtype=x.dtype) - 1).abs()  # 1 2 1
-    kernel = (taps[:, None] * taps / 16).expand(channels, 1, 3, 3)
-    return F.conv2d(x, kernel, padding=1, groups=channels)
+    return cast("Tensor", _Blur.apply(x, taps[:, None] * taps / 16))  # type: ignore[no-untyped-call]
+
+
+class _Blur(torch.autograd.Function):
+    """One symmetric kernel for all channels, which with zero padding is its own gradient, of any order.
+
+    Of torch's convolution a second derivative takes that for the kernel too, which nobody asks for, group by group.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(kernel)
+        channels = x.shape[1]
+        return F.conv2d(x, kernel.to(x.dtype).expand(channels, 1, 3, 3), padding=1, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Blur.apply(gradients[0], *ctx.saved_tensors), None  # type: ignore[no-untyped-call]
 
 
 def nearest_resize(x: Tensor, height: int, width: int) -> Tensor:

@@ -135,7 +135,7 @@ def _data(wiring: Wiring, side: int) -> Overrides:
 
 
 def _widths(wiring: Wiring) -> abc.Iterator[Overrides]:
-    """Large whole numbers of parts at :data:`NARROW`: all, those that no draw states too, those that are no sizes, none.
+    """Large whole numbers of parts at :data:`NARROW`: all; without those that a draw states; without sizes; none.
 
     A draw may count what a part has, so that the two have to agree; but mostly they are alike by chance.
     """

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, blended, downsample, fading, per_level
+from latentkit_plugins.style._layers import EqualizedConv2d, activated, blended, downsample, fading, per_level
 from latentkit_plugins.style._sizes import Layout
 
 _GROUP = 4
@@ -33,19 +32,16 @@ def minibatch_deviation(x: Tensor, group: int = _GROUP) -> Tensor:
 class Block(nn.Module):
     """Two convolutions, the second of which halves the resolution."""
 
-    def __init__(self, inputs: int, outputs: int, fused: bool, blurred: bool, runtime: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, blurred: bool, runtime: bool) -> None:
         super().__init__()
-        self.fused, self.blurred = fused, blurred
+        self.blurred = blurred
         self.conv_1 = EqualizedConv2d(inputs, inputs, 3, bias=True, runtime=runtime)
-        self.conv_2 = EqualizedConv2d(
-            inputs, outputs, 3, bias=True, scaling="down" if fused else "none", runtime=runtime
-        )
+        self.conv_2 = EqualizedConv2d(inputs, outputs, 3, bias=True, scaling="down", runtime=runtime)
 
     def forward(self, x: Tensor) -> Tensor:
         """``b inputs h w -> b outputs h/2 w/2``."""
-        x = F.leaky_relu(self.conv_1(x), SLOPE)
-        x = self.conv_2(blur(x) if self.blurred else x)
-        return F.leaky_relu(x if self.fused else downsample(x), SLOPE)
+        x = activated(self.conv_1(x))
+        return activated(self.conv_2(blur(x) if self.blurred else x))
 
 
 class GrowingScore(nn.Module):
@@ -54,10 +50,9 @@ class GrowingScore(nn.Module):
     def __init__(self, layout: Layout, blurred: bool, group: int) -> None:
         super().__init__()
         self.level, self.group = layout.level, group
-        runtime, fused = layout.runtime, layout.fused()
-        first, *others = layout.features
+        runtime, (first, *others) = layout.runtime, layout.features
         self.blocks = nn.ModuleList(
-            Block(width, layout.features[at], fused[at + 1], blurred, runtime) for at, width in enumerate(others)
+            Block(width, layout.features[at], blurred, runtime) for at, width in enumerate(others)
         )
         self.from_rgb = per_level(
             layout, lambda width: EqualizedConv2d(layout.channels, width, 1, bias=True, runtime=runtime)
@@ -76,10 +71,10 @@ class GrowingScore(nn.Module):
         for block in reversed(self.blocks[: max(self.level - 1, 0)]):
             h = block(h)
         h = minibatch_deviation(h, self.group) if self.group > 1 else h
-        h = F.leaky_relu(self.last(h), SLOPE)
-        h = F.leaky_relu(self.dense(rearrange(h, "b c h w -> b (c h w)")), SLOPE)
+        h = activated(self.last(h))
+        h = activated(self.dense(rearrange(h, "b c h w -> b (c h w)")))
         score: Tensor = rearrange(self.score(h), "b 1 -> b")
         return score
 
     def _read(self, x: Tensor, level: int) -> Tensor:
-        return F.leaky_relu(self.from_rgb[str(level)](x), SLOPE)
+        return activated(self.from_rgb[str(level)](x))

@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import (
-    SLOPE,
-    EqualizedConv2d,
-    blended,
-    downsample,
-    fading,
-    instance_norm,
-    per_level,
-    statistics,
-)
+from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, activated, blended, downsample, fading, per_level
+from latentkit_plugins.style._norm import standardized
 from latentkit_plugins.style._sizes import Layout
+
+_EPS = 1e-5
 
 
 class Block(nn.Module):
     """One resolution, halved at its end."""
 
-    def __init__(self, inputs: int, outputs: int, dim: int, fused: bool, runtime: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, dim: int, runtime: bool) -> None:
         super().__init__()
-        self.fused = fused
         self.conv_1 = EqualizedConv2d(inputs, inputs, 3, runtime=runtime)
         self.bias_1 = nn.Parameter(torch.zeros(1, inputs, 1, 1))
         self.style_1 = EqualizedLinear(2 * inputs, dim, runtime=runtime)
-        self.conv_2 = EqualizedConv2d(inputs, outputs, 3, scaling="down" if fused else "none", runtime=runtime)
+        self.conv_2 = EqualizedConv2d(inputs, outputs, 3, scaling="down", runtime=runtime)
         self.bias_2 = nn.Parameter(torch.zeros(1, outputs, 1, 1))
         self.style_2 = EqualizedLinear(2 * outputs, dim, runtime=runtime)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``b inputs h w -> b outputs h/2 w/2``, and the code's share ``b dim``."""
-        x = F.leaky_relu(self.conv_1(x) + self.bias_1, SLOPE)
-        code = self.style_1(torch.cat(statistics(x), 1))
-        x = self.conv_2(blur(instance_norm(x, 1e-5)))
-        x = F.leaky_relu((x if self.fused else downsample(x)) + self.bias_2, SLOPE)
-        code = code + self.style_2(torch.cat(statistics(x), 1))
-        return instance_norm(x, 1e-5), code
+        x, *style_1 = standardized(activated(self.conv_1(x, self.bias_1)), _EPS)
+        x, *style_2 = standardized(activated(self.conv_2(blur(x), self.bias_2)), _EPS)
+        code: Tensor = self.style_1(torch.cat(style_1, 1)) + self.style_2(torch.cat(style_2, 1))
+        return x, code
 
 
 class StyleEncoding(nn.Module):
@@ -49,9 +39,9 @@ class StyleEncoding(nn.Module):
     def __init__(self, layout: Layout, dim: int, last: int) -> None:
         super().__init__()
         self.level, runtime = layout.level, layout.runtime
-        outputs, fused = [last, *layout.features[:-1]], layout.fused()
+        outputs = [last, *layout.features[:-1]]
         self.blocks = nn.ModuleList(
-            Block(inputs, outputs[at], dim, fused[at], runtime) for at, inputs in enumerate(layout.features)
+            Block(inputs, outputs[at], dim, runtime) for at, inputs in enumerate(layout.features)
         )
         self.from_rgb = per_level(
             layout, lambda width: EqualizedConv2d(layout.channels, width, 1, bias=True, runtime=runtime)
@@ -70,5 +60,4 @@ class StyleEncoding(nn.Module):
         return w
 
     def _read(self, x: Tensor, level: int) -> Tensor:
-        # Activated twice, as released.
-        return F.leaky_relu(F.leaky_relu(self.from_rgb[str(level)](x), SLOPE), SLOPE)
+        return activated(self.from_rgb[str(level)](x), SLOPE**2)  # activated twice, as released

@@ -6,12 +6,12 @@ from collections import abc
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from latentkit.components.layers import EqualizedLinear, blur
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, bump, image_of, instance_norm, per_level, upsample
+from latentkit_plugins.style._layers import EqualizedConv2d, activated, bump, image_of, per_level
+from latentkit_plugins.style._norm import instance_norm
 from latentkit_plugins.style._sizes import Layout, split_maps
 
 Noise = Literal["sample", "fixed", "none", "bump"]
@@ -33,7 +33,7 @@ class Layer(nn.Module):
             x = x + bump(x, self.level)
         elif map_ is not None:
             x = torch.addcmul(x, self.strength, map_)
-        x = instance_norm(F.leaky_relu(x + self.bias, SLOPE), 1e-8)
+        x = instance_norm(activated(x + self.bias), 1e-8)
         scale, shift = rearrange(self.style(w), "b (two c) -> two b c 1 1", two=2)
         return torch.addcmul(shift, x, scale + 1)
 
@@ -42,12 +42,13 @@ class Block(nn.Module):
     """One resolution: all but the first double it."""
 
     def __init__(
-        self, inputs: int, outputs: int, dim: int, level: int, fused: bool, noise: Noise, runtime: bool
+        self, inputs: int, outputs: int, dim: int, level: int, transposed: bool, noise: Noise, runtime: bool
     ) -> None:
         super().__init__()
-        self.fused = fused
         if level:
-            self.conv_1 = EqualizedConv2d(inputs, outputs, 3, scaling="up" if fused else "none", runtime=runtime)
+            self.conv_1 = EqualizedConv2d(
+                inputs, outputs, 3, scaling="transposed" if transposed else "up", runtime=runtime
+            )
         self.layer_1 = Layer(outputs, dim, level, noise, runtime)
         self.conv_2 = EqualizedConv2d(outputs, outputs, 3, runtime=runtime)
         self.layer_2 = Layer(outputs, dim, level, noise, runtime)
@@ -56,7 +57,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, styles: Tensor, maps: abc.Sequence[Tensor | None]) -> Tensor:
         """``x``: b inputs h w; ``styles``: b 2 dim; returns b outputs 2h 2w, of the first block b outputs h w."""
         if self.level:
-            x = blur(self.conv_1(x if self.fused else upsample(x)))
+            x = blur(self.conv_1(x))
         x = self.layer_1(x, styles[:, 0], maps[0])
         y: Tensor = self.layer_2(self.conv_2(x), styles[:, 1], maps[1])
         return y
@@ -68,11 +69,12 @@ class StyleSynthesis(nn.Module):
     def __init__(self, layout: Layout, dim: int, rgb_gain: float, noise: Noise) -> None:
         super().__init__()
         self.level, runtime = layout.level, layout.runtime
-        widths, fused = layout.features, layout.fused()
+        widths, transposed = layout.features, layout.transposed()
         self.maps = split_maps(layout.base, self.level)
         self.const = nn.Parameter(torch.ones(1, widths[0], *layout.base))
         self.blocks = nn.ModuleList(
-            Block(widths[max(at - 1, 0)], width, dim, at, fused[at], noise, runtime) for at, width in enumerate(widths)
+            Block(widths[max(at - 1, 0)], width, dim, at, transposed[at], noise, runtime)
+            for at, width in enumerate(widths)
         )
         self.to_rgb = per_level(
             layout, lambda width: EqualizedConv2d(width, layout.channels, 1, gain=rgb_gain, bias=True, runtime=runtime)

@@ -8,12 +8,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from latentkit_plugins.style._sizes import Layout
 
-Scaling = Literal["none", "up", "down"]
+Scaling = Literal["none", "up", "transposed", "down"]
 SLOPE = 0.2
 
 
@@ -23,10 +22,13 @@ class EqualizedConv2d(nn.Module):
     Implicit: the weight is stored as it acts, with deviation c = gain / sqrt(inputs k k), and ``step_multipliers`` tell
     the optimizer. Otherwise (``runtime``) it is stored with deviation 1 and multiplied by c in every call.
 
-    ``scaling`` "up" is a transposed convolution of stride 2, "down" one of stride 2; both use the sum of the kernel's
-    four shifts by one pixel, which is what nearest upsampling before, or averaging after, amounts to.
+    ``scaling`` "up" is nearest upsampling before it, "down" the mean of 2 x 2 pixels after it, each as one convolution
+    of stride 2 whose kernel is the sum of the stored one's four shifts by a pixel: less than half the products, and the
+    same function. "transposed" is "up" with the weight of a transposed convolution, ``inputs outputs k k``.
     ``b inputs h w -> b outputs h' w'``.
     """
+
+    shifts: Tensor
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, gain: float = math.sqrt(2), bias: bool = False,
@@ -34,43 +36,44 @@ class EqualizedConv2d(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         deviation = gain / math.sqrt(inputs * kernel**2)  # also of the transposed one
-        shape = (inputs, outputs) if scaling == "up" else (outputs, inputs)
+        shape = (inputs, outputs) if scaling == "transposed" else (outputs, inputs)
         self.weight = nn.Parameter(torch.randn(*shape, kernel, kernel) * (1.0 if runtime else deviation))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.scaling, self.scale = scaling, deviation if runtime else None
-        self.output_axis = 1 if scaling == "up" else 0
+        self.output_axis = 1 if scaling == "transposed" else 0
         self.step_multipliers: dict[str, float] = {} if runtime else {"weight": deviation}
+        if scaling != "none":
+            self.register_buffer("shifts", _four_shifts(kernel, scaling), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``b inputs h w -> b outputs h' w'``."""
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``b inputs h w -> b outputs h' w'``; ``bias``: one that is kept elsewhere, of as many numbers as outputs."""
         weight = self.weight if self.scale is None else self.weight * self.scale
+        bias = self.bias if bias is None else bias.flatten()
         padding = weight.shape[-1] // 2
         if self.scaling == "none":
-            return F.conv2d(x, weight, self.bias, padding=padding)
-        if self.scaling == "up":
-            return F.conv_transpose2d(x, _four_shifts(weight), self.bias, stride=2, padding=padding)
-        return F.conv2d(x, _four_shifts(weight) * 0.25, self.bias, stride=2, padding=padding)
+            return F.conv2d(x, weight, bias, padding=padding)
+        side = weight.shape[-1] + 1
+        spread = (weight.flatten(2) @ self.shifts).view(*weight.shape[:2], side, side)
+        if self.scaling == "down":
+            return F.conv2d(x, spread, bias, stride=2, padding=padding)
+        spread = spread if self.scaling == "transposed" else spread.transpose(0, 1)
+        return F.conv_transpose2d(x, spread, bias, stride=2, padding=padding)
 
 
-def _four_shifts(weight: Tensor) -> Tensor:
-    """``... k k -> ... k+1 k+1``."""
-    w = F.pad(weight, (1, 1, 1, 1))
-    return w[..., 1:, 1:] + w[..., 1:, :-1] + w[..., :-1, 1:] + w[..., :-1, :-1]
+def _four_shifts(kernel: int, scaling: Scaling) -> Tensor:
+    """A matrix ``k^2 (k+1)^2``: from a kernel to the sum of its four shifts by a pixel, their mean for "down"."""
+    unit = torch.eye(kernel**2).view(-1, kernel, kernel)
+    if scaling == "up":  # a transposed convolution turns the kernel, which an upsampled convolution does not
+        unit = unit.flip(1, 2)
+    spread = F.pad(unit, (1, 1, 1, 1))
+    spread = spread[:, 1:] + spread[:, :-1]
+    spread = spread[..., 1:] + spread[..., :-1]
+    return spread.flatten(1) * (0.25 if scaling == "down" else 1.0)
 
 
-def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel of each sample, ``b c h w -> b c, b c``.
-
-    No epsilon: as released, the gradient of a channel that is constant is not a number.
-    """
-    mean = reduce(x, "b c h w -> b c", "mean")
-    deviation = reduce((x - rearrange(mean, "b c -> b c 1 1")).square(), "b c h w -> b c", "mean").sqrt()
-    return mean, deviation
-
-
-def instance_norm(x: Tensor, eps: float) -> Tensor:
-    """Zero mean and unit variance of each channel of each sample, ``b c h w -> b c h w``."""
-    return F.instance_norm(x, eps=eps)
+def activated(x: Tensor, slope: float = SLOPE) -> Tensor:
+    """Leaky ReLU, in place: ``x`` is what a layer has just made, and is kept for the gradient once, not twice."""
+    return F.leaky_relu(x, slope, inplace=True)
 
 
 def upsample(x: Tensor) -> Tensor:

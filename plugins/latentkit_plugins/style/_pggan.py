@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from latentkit.components.layers import pixel_norm
-from latentkit_plugins.style._layers import SLOPE, EqualizedConv2d, image_of, per_level, upsample
+from latentkit_plugins.style._layers import EqualizedConv2d, Scaling, activated, image_of, per_level
 from latentkit_plugins.style._sizes import Layout
 
 
@@ -37,15 +36,15 @@ class First(nn.Module):
 class Block(nn.Module):
     """Every other resolution, from the one below."""
 
-    def __init__(self, inputs: int, outputs: int, fused: bool, runtime: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, transposed: bool, runtime: bool) -> None:
         super().__init__()
-        self.fused = fused
-        self.conv_1 = EqualizedConv2d(inputs, outputs, 3, bias=True, scaling="up" if fused else "none", runtime=runtime)
+        scaling: Scaling = "transposed" if transposed else "up"
+        self.conv_1 = EqualizedConv2d(inputs, outputs, 3, bias=True, scaling=scaling, runtime=runtime)
         self.conv_2 = EqualizedConv2d(outputs, outputs, 3, bias=True, runtime=runtime)
 
     def forward(self, x: Tensor) -> Tensor:
         """``b inputs h w -> b outputs 2h 2w``."""
-        return _normed(self.conv_2(_normed(self.conv_1(x if self.fused else upsample(x)))))
+        return _normed(self.conv_2(_normed(self.conv_1(x))))
 
 
 class PgganSynthesis(nn.Module):
@@ -54,9 +53,9 @@ class PgganSynthesis(nn.Module):
     def __init__(self, layout: Layout, dim: int) -> None:
         super().__init__()
         self.level, runtime = layout.level, layout.runtime
-        widths, fused = layout.features, layout.fused()
+        widths, transposed = layout.features, layout.transposed()
         self.blocks = nn.ModuleList([First(dim, widths[0], layout.base, runtime)])
-        self.blocks.extend(Block(widths[at], width, fused[at + 1], runtime) for at, width in enumerate(widths[1:]))
+        self.blocks.extend(Block(widths[at], width, transposed[at + 1], runtime) for at, width in enumerate(widths[1:]))
         self.to_rgb = per_level(
             layout, lambda width: EqualizedConv2d(width, layout.channels, 1, gain=1.0, bias=True, runtime=runtime)
         )
@@ -70,4 +69,4 @@ class PgganSynthesis(nn.Module):
 
 
 def _normed(x: Tensor) -> Tensor:
-    return pixel_norm(F.leaky_relu(x, SLOPE))
+    return pixel_norm(activated(x))

@@ -8,8 +8,8 @@ from latentkit.errors import Mismatch
 
 MOST_LEVELS = 9
 """1024 x 1024 from 4 x 4."""
-FUSED_FROM = 128
-"""Side from which a convolution doubles or halves the resolution itself (Karras et al. 2019, released code)."""
+TRANSPOSED_FROM = 128
+"""Side from which the released generators store the weight of a transposed convolution (Karras et al. 2019)."""
 
 
 @attrs.frozen
@@ -29,9 +29,9 @@ class Layout:
     runtime: bool
     """Whether weights are equalised in every call."""
 
-    def fused(self) -> list[bool]:
-        """By level, whether a convolution scales by itself."""
-        return [min(size) >= FUSED_FROM for size in sides(self.base, len(self.features))]
+    def transposed(self) -> list[bool]:
+        """By level, whether the weight that doubles the resolution is one of a transposed convolution."""
+        return [min(size) >= TRANSPOSED_FROM for size in sides(self.base, len(self.features))]
 
 
 def sides(base: tuple[int, int], levels: int) -> list[tuple[int, int]]:
