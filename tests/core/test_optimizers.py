@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import abc
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from latentkit.components.layers import EqualizedLinear
 from latentkit.engine.averaging import Average
@@ -132,6 +134,22 @@ def test_average_gives_the_stored_values(golden: abc.Callable[[str], Values]) ->
     got = average.tensors()
     assert got.keys() == {"M.theta"}
     torch.testing.assert_close(got["M.theta"], tensors["misc/out/ema999"], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("buffers", ["copy", "average", "keep"])
+def test_averaged_weights_are_divided_by_their_own_spectral_norm(buffers: Literal["copy", "average", "keep"]) -> None:
+    torch.manual_seed(0)
+    layer = spectral_norm(nn.Linear(6, 4, dtype=torch.float64))
+    average = Average(AverageSpec(parts=("L",), decay=0.5, buffers=buffers), {"L": layer})
+    raw: Tensor = layer.parametrizations.weight.original
+    raw.data.copy_(torch.randn(4, 6, dtype=torch.float64))  # whose norm the layer itself is not asked for
+    for _ in range(80):
+        average.update(batch=1)
+    averaged = average.averaged["L"]
+    assert torch.linalg.matrix_norm(averaged.weight, 2).item() == pytest.approx(1, abs=1e-6)
+    assert torch.linalg.matrix_norm(layer.eval().weight, 2).item() != pytest.approx(1, abs=1e-2)
+    assert not averaged.training
+    assert not averaged.parametrizations.weight.training
 
 
 @every

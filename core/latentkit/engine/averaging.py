@@ -7,6 +7,7 @@ from collections import abc
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from latentkit.recipe.schema import AverageSpec
 
@@ -32,6 +33,15 @@ class Average:
             for name in spec.parts
             for mine, theirs in zip(self.averaged[name].parameters(), self.modules[name].parameters(), strict=True)
         ]
+        self.parametrized = [module for part in self.averaged.values() for module in part.modules()
+                             if parametrize.is_parametrized(module) and list(_inner(module).buffers())]  # fmt: skip
+        own = {buffer for module in self.parametrized for buffer in _inner(module).buffers()}
+        self.buffers = [
+            (mine, theirs)
+            for name in spec.parts
+            for mine, theirs in zip(self.averaged[name].buffers(), self.modules[name].buffers(), strict=True)
+            if mine not in own
+        ]
 
     @torch.no_grad()
     def update(self, batch: int) -> None:
@@ -39,14 +49,20 @@ class Average:
         share = 1 - self.spec.decay_at(batch)
         if self.pairs:
             torch._foreach_lerp_([mine for mine, _ in self.pairs], [theirs for _, theirs in self.pairs], share)
+        # What a parametrization keeps is of its own weights: the singular vectors of the averaged ones are no average,
+        # and those of the others would give a wrong norm. In training mode it finds them by itself, a step at a time.
+        for module in self.parametrized:
+            _inner(module).train()
+            for weight in _inner(module):
+                getattr(module, weight)
+            _inner(module).eval()
         if self.spec.buffers == "keep":
             return
-        for name, module in self.averaged.items():
-            for mine, theirs in zip(module.buffers(), self.modules[name].buffers(), strict=True):
-                if self.spec.buffers == "average" and mine.is_floating_point():
-                    mine.lerp_(theirs, share)
-                else:
-                    mine.copy_(theirs)
+        for mine, theirs in self.buffers:
+            if self.spec.buffers == "average" and mine.is_floating_point():
+                mine.lerp_(theirs, share)
+            else:
+                mine.copy_(theirs)
 
     def tensors(self) -> dict[str, Tensor]:
         """All averaged tensors by part and name."""
@@ -58,3 +74,9 @@ class Average:
         for name, module in self.averaged.items():
             own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
             module.load_state_dict(own)
+
+
+def _inner(module: nn.Module) -> nn.ModuleDict:
+    inner = module.parametrizations
+    assert isinstance(inner, nn.ModuleDict)
+    return inner
