@@ -16,7 +16,7 @@ from torch import Tensor
 from latentkit._building import wired
 from latentkit.testing.narrowing import short_stages
 
-WIDTHS: dict[str, object] = {"channels_base": 4, "max_channels": 64, "levels": 2, "hidden": 16}
+WIDTHS: dict[str, object] = {"channels_base": 4, "max_channels": 64, "levels": 2, "hidden": 16, "layers": 2}
 """Options of parts that say how wide a network is, and what they become in tests."""
 Narrow = abc.Callable[..., dict[str, object]]
 Golden = abc.Callable[[str], dict[str, Tensor]]
@@ -68,7 +68,7 @@ def narrow() -> Narrow:
         alone = len(wiring.data) == 1
         found |= {f"data{'' if alone else f'.{name}'}.resolution": 8 for name in wiring.data}
         for name, part in wiring.parts.items():
-            options = {field.name for field in attrs.fields(type(part))}
+            options = {field.name for field in attrs.fields(type(part)) if field.default is not None}
             found |= {f"parts.{name}.{option}": width for option, width in WIDTHS.items() if option in options}
         return found | short_stages(wiring.source.whole, 8) | more
 

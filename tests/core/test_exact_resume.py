@@ -31,6 +31,8 @@ torch.set_num_threads(1)
 lk.check("alae-mlp")  # imports everything that a training needs
 for line in sys.stdin:
     job = json.loads(line)
+    if "recipe" in job:
+        lk.check(job["recipe"], job["overrides"], thorough=True)  # remembered by all that are forked
     pid = os.fork()
     if pid == 0:
         os.setsid()

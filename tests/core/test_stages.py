@@ -53,7 +53,7 @@ def test_what_a_stage_sets_holds_until_a_later_one_sets_it_again() -> None:
     found = stages(source_of(tables()))
     assert [stage.source.tables["data"]["resolution"] for stage in found] == [4, 8, 8, 16]  # type: ignore[index]
     assert [stage.source.tables["train"]["batch"] for stage in found] == [8, 8, 8, 6]  # type: ignore[index]
-    assert [stage.source.tables["optimizer"]["lr"] for stage in found] == [0.0015, 0.0015, 5e-4, 5e-4]  # type: ignore[index]
+    assert [stage.source.tables["optimizer"]["lr"] for stage in found] == [0.002, 0.002, 5e-4, 5e-4]  # type: ignore[index]
     assert [stage.reset for stage in found] == [(), ("optimizer",), (), ()]
 
 

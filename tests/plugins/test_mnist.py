@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import latentkit as lk
+from latentkit.evaluation.subjects import samples_of
 from latentkit.runs.training import Run
 
 pytestmark = pytest.mark.slow
@@ -29,6 +30,7 @@ def mnist() -> dict[str, object]:
 ALAE_STEPS = 4800
 """Six minutes a seed on two cores; the recipe's own number takes eight and is a little better."""
 HYBRID_STEPS = 1200
+BIGGAN_STEPS = 5000
 
 
 def figures(run: Run, weights: str) -> dict[str, float]:
@@ -67,3 +69,39 @@ def test_hybrids_train_for_real(name: str, mnist: dict[str, object], tmp_path: P
     assert all(np.isfinite(value) for value in found.values())
     assert torch.isfinite(run.model.sample(16)).all()
     assert found["latent-correlation"] >= 0.5
+
+
+def test_stylealae_grows_to_digits_that_it_keeps(mnist: dict[str, object], tmp_path: Path) -> None:
+    run = lk.train("stylealae-digits", tmp_path / "stylealae", overrides=mnist)
+    found = figures(run, "average")
+    found |= {result.name: result.value for result in lk.evaluate(run.path, ["classifier-frechet"]) if result.value}
+    print({name: value for name, value in found.items() if name.startswith("classifier")})
+    assert found["latent-correlation"] >= 0.9
+    assert found["reconstruction-class"] >= 75
+    assert found["classifier-frechet"] <= 0.1
+    # Coarse layers bring the source's shape with them, fine ones leave the destination's.
+    a, b = run.model.role("encode", 64, x=digits(run, 64)), run.model.role("encode", 64, x=digits(run, 128)[64:])
+    both = {layers: torch.stack([run.model.mix(a[i : i + 1], b[i : i + 1], layers)[0, 0] for i in range(64)])
+            for layers in ("coarse", "fine")}  # fmt: skip
+    source, destination = run.model.decode(a), run.model.decode(b)
+    assert distance(both["coarse"], source) < 0.5 * distance(both["coarse"], destination)
+    assert distance(both["fine"], destination) < 0.5 * distance(both["fine"], source)
+    assert distance(both["fine"], destination) > 1e-4
+
+
+def digits(run: Run, count: int) -> torch.Tensor:
+    samples = samples_of(run.model)
+    assert samples is not None
+    return samples.field("x", samples.held_out[:count], torch.float32)
+
+
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).square().mean())
+
+
+def test_biggan_draws_the_digit_that_it_is_asked_for(mnist: dict[str, object], tmp_path: Path) -> None:
+    run = lk.train("biggan", tmp_path / "biggan", overrides={**mnist, "draw.y.classes": 10}, steps=BIGGAN_STEPS)
+    (found,) = lk.evaluate(run.path, ["sample-class"])
+    print(f"{found.name} {found.value} {found.protocol}, trained for {run.seconds:.0f} s")
+    assert found.value is not None
+    assert found.value >= 90

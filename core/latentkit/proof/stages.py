@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import abc
 
@@ -17,6 +18,8 @@ from latentkit.proof.shapes import Meta, unreached
 from latentkit.registry.manager import Registry
 from latentkit.wiring.wiring import Wiring
 
+_REMEMBERED = 32
+"""Proofs, by a registry."""
 _ENDS = 2
 """Of the last stages, those that are always run: the highest resolution while it fades in, and afterwards."""
 
@@ -24,11 +27,37 @@ _ENDS = 2
 def prove_stages(wirings: abc.Sequence[Wiring], registry: Registry, thorough: bool = False) -> Report:
     """Check the stages of a recipe; one of a single stage as :func:`latentkit.proof.prove` does.
 
+    What was found sound is remembered by the registry: the next run of the same recipe, with another number of steps
+    or continued, starts at once.
+
     Args:
         wirings: of the stages, in their order.
         registry: where optimizers are found.
         thorough: probe large systems too, which takes seconds.
     """
+    key = _key(wirings, registry, thorough)
+    if key in registry.proofs:
+        return attrs.evolve(registry.proofs[key], name=wirings[0].recipe.name)
+    report = _proved(wirings, registry, thorough)
+    if report.ok and not report.warnings:  # a warning may name the place in one file
+        registry.proofs[key] = report
+        while len(registry.proofs) > _REMEMBERED:
+            del registry.proofs[next(iter(registry.proofs))]
+    return report
+
+
+def _key(wirings: abc.Sequence[Wiring], registry: Registry, thorough: bool) -> tuple[object, ...]:
+    """All that a proof depends on: the tables without the number of steps, and the classes behind their names."""
+    tables = []
+    for wiring in wirings:
+        train = wiring.source.tables.get("train")
+        others = {key: value for key, value in train.items() if key != "steps"} if isinstance(train, dict) else train
+        tables.append(json.dumps({**wiring.source.tables, "train": others}, sort_keys=True, default=repr))
+    names = dict.fromkeys(name for wiring in wirings for name in wiring.components)
+    return (thorough, *tables, *(registry.load(name) for name in names))
+
+
+def _proved(wirings: abc.Sequence[Wiring], registry: Registry, thorough: bool) -> Report:
     if len(wirings) == 1:
         return prove(wirings[0], registry, thorough)
     name, count = wirings[0].recipe.name, len(wirings)

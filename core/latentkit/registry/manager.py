@@ -23,6 +23,7 @@ from latentkit.registry.quarantine import PluginInfo, Taken, first_line, guarded
 
 if TYPE_CHECKING:
     from latentkit.interfaces import Component, Converter
+    from latentkit.proof.report import Report
 
 
 class Registry:
@@ -47,6 +48,8 @@ class Registry:
         self.converters: dict[str, Entry] = {}
         self.modules: dict[str, str] = {}
         self.notes: dict[str, str] = {}
+        self.proofs: dict[object, Report] = {}
+        """What was proved with these components, for :mod:`latentkit.proof`."""
         self._loaded: dict[str, tuple[Entry, type[Component]]] = {}
         self._distributions: set[str] = set()
         version = _own_version()
