@@ -30,10 +30,11 @@ from baselines.ogan import Baseline as OganBaseline
 from baselines.stylealae import Baseline as StyleBaseline
 
 from latentkit._building import wired
-from latentkit.engine.batches import open_samples
+from latentkit.engine.batches import Samples, open_samples
 from latentkit.engine.training import Training
 from latentkit.registry.manager import default_registry
 from latentkit.settings import Settings
+from latentkit.wiring.wiring import Wiring
 
 Overrides = abc.Mapping[str, object]
 Stepping = abc.Callable[[], object]
@@ -92,10 +93,13 @@ class Contender:
 PLAIN: Overrides = {"parts.E.normalization": "none", "parts.G.normalization": "none"}
 
 
+def opened(wiring: Wiring) -> dict[str, Samples]:
+    return {name: open_samples(name, wiring.recipe.data[name], source) for name, source in wiring.data.items()}
+
+
 def training(recipe: str, settings: Settings, overrides: Overrides | None = None) -> Training:
     wiring = wired(recipe, overrides)
-    samples = {name: open_samples(name, wiring.recipe.data[name], source) for name, source in wiring.data.items()}
-    return Training(wiring, default_registry(), samples, settings)
+    return Training(wiring, default_registry(), opened(wiring), settings)
 
 
 def alae_baseline(lazy: int = 1) -> AlaeBaseline:
@@ -124,11 +128,11 @@ def style(side: int, batch: int, base: int, most: int, dim: int) -> Overrides:
 
 
 def style_baseline(overrides: Overrides, fused: bool = True) -> StyleBaseline:
-    mine = training("stylealae", Settings(), overrides)
-    parts, rate = mine.wiring.parts, mine.wiring.recipe.optimizer.lr.at(0, 0)
-    images, e = mine.data["data"].tensors["image"], parts["E"]
-    layers = parts["F"].layers
-    return StyleBaseline(images, mine.batch, e.dim, layers, e.channels_base, e.max_channels, rate, fused=fused)
+    wiring = wired("stylealae", overrides)
+    images, recipe, e = torch.from_numpy(opened(wiring)["data"].array("image")), wiring.recipe, wiring.parts["E"]
+    rate, layers = recipe.optimizer.lr.at(0, 0), wiring.parts["F"].layers
+    batch = recipe.train.batch
+    return StyleBaseline(images, batch, e.dim, layers, e.channels_base, e.max_channels, rate, fused=fused)
 
 
 @attrs.frozen

@@ -48,9 +48,9 @@ class _Standardize(torch.autograd.Function):
         # Centred again: beside a small deviation, what rounding left of the mean is large.
         d = _centred(wide - mean)
         variance = _mean(d * d)
-        s = variance.sqrt()
-        ctx.save_for_backward(x, mean, s)
-        return d.mul_((variance + eps).rsqrt()).to(x.dtype), mean, s
+        s, r = variance.sqrt(), (variance + eps).rsqrt()
+        ctx.save_for_backward(x, mean, s, r)
+        return d.mul_(r).to(x.dtype), mean, s
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None]:
@@ -69,44 +69,44 @@ class _Gradient(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, eps: float, x: Tensor, mean: Tensor, s: Tensor, g: Tensor | None, a: Tensor | None, t: Tensor | None
-    ) -> Tensor:
+    def forward(ctx: Any, eps: float, x: Tensor, mean: Tensor, s: Tensor, r: Tensor, *given: Tensor | None) -> Tensor:
+        g, a, t = given
         ctx.eps = eps
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, mean, s, g, t)
+        ctx.save_for_backward(x, mean, s, r, g, t)
         n, d = x[0, 0].numel(), _wide(x) - mean
-        slope = torch.zeros_like(mean) if t is None else t / (n * s)
-        if g is not None:
-            g, r = _centred(g), _reciprocal(s, eps)
-            slope = slope - r**3 * _mean(g * d)
-        of_x = d.mul_(slope)
-        of_x = of_x if g is None else of_x.add_(g.mul_(r))
+        slope = 0.0 if t is None else t / (n * s)
+        if g is None:
+            of_x = d.mul_(slope)
+        else:
+            g = _centred(g)
+            of_x = d.mul_(slope - r * r * r * _mean(g * d)).add_(g.mul_(r))
         return (of_x if a is None else of_x.add_(a / n)).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
         if u is None:
-            return (None,) * 7
-        x, mean, s, g, t = ctx.saved_tensors
+            return (None,) * 8
+        x, mean, s, r, g, t = ctx.saved_tensors
         n, wide, mean_u, u = x[0, 0].numel(), _wide(x), _mean(_wide(u)), _centred(u)
         if torch.is_grad_enabled():  # a third derivative is wanted, for which these are not constants
             mean = _mean(wide)
-            s = _mean((wide - mean).square()).sqrt()
+            variance = _mean((wide - mean).square())
+            s, r = variance.sqrt(), (variance + ctx.eps).rsqrt()
         d, of_g = wide - mean, None
         ud = _mean(u * d)
-        of_u = torch.zeros_like(mean) if t is None else t / (n * s)
-        slope = of_u if t is None else -of_u * ud / s**2
-        if g is not None:
-            g, r = _centred(g), _reciprocal(s, ctx.eps)
-            gd, cube = _mean(g * d), r**3
-            slope = slope - cube * _mean(u * g) + 3 * r**5 * gd * ud
-            of_u = of_u - cube * gd
+        of_u = 0.0 if t is None else t / (n * s)
+        slope = 0.0 if t is None else -of_u * ud / s**2
+        if g is None:
+            of_x = (d * slope).add_(u * of_u)
+        else:
+            g, cube = _centred(g), r * r * r
+            gd = _mean(g * d)
+            slope = slope - cube * _mean(u * g) + 3 * cube * r * r * gd * ud
+            of_x = (d * slope).add_(u * (of_u - cube * gd)).sub_(g * (cube * ud))
             of_g = (u * r).sub_(d * (cube * ud)).to(x.dtype)
-        of_x = (d * slope).add_(u * of_u)
-        of_x = of_x if g is None else of_x.sub_(g * (cube * ud))
-        of_a, of_t = (mean_u if ctx.needs_input_grad[5] else None), (None if t is None else ud / s)
-        return None, of_x.to(x.dtype), None, None, of_g, of_a, of_t
+        of_a, of_t = (mean_u if ctx.needs_input_grad[6] else None), (None if t is None else ud / s)
+        return None, of_x.to(x.dtype), None, None, None, of_g, of_a, of_t
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -121,7 +121,3 @@ def _mean(x: Tensor) -> Tensor:
 def _centred(x: Tensor) -> Tensor:
     wide = _wide(x)
     return wide - _mean(wide)
-
-
-def _reciprocal(s: Tensor, eps: float) -> Tensor:
-    return (s * s + eps).rsqrt()
