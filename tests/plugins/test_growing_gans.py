@@ -82,7 +82,7 @@ def test_stylegan_has_the_published_constants() -> None:
     assert (parts["D"].blur, parts["D"].group, parts["D"].start) == (True, 4, 1)
     assert (parts["M"].p, parts["M"].inclusive) == (0.9, False)
     assert parts["T"].cutoff == 8
-    assert wiring.recipe.scalars["psi"].at(0, 0) == 0.7
+    assert wiring.recipe.scalars["psi"].at(0, 0) == 1
 
 
 @pytest.mark.parametrize(("psi", "alike"), [(0, True), (0.7, False)])
