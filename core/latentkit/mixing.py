@@ -13,6 +13,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
+from latentkit.engine.evaluating import needed
 from latentkit.errors import LatentkitError
 from latentkit.wiring.graph import Node, ancestors
 
@@ -121,7 +122,7 @@ def _style_node(model: Model) -> Node:
             "code, as in the recipes 'stylegan' and 'stylealae'"
         )
     last = max(found)
-    if any(node.is_source("kept") for node in _without(decode, last)):
+    if any(node.is_source("kept") for node in needed([decode], [last])):
         raise LatentkitError(
             f"'{model.name}': its 'decode' reads the code beside its styles, so that they cannot be mixed"
         )
@@ -130,18 +131,6 @@ def _style_node(model: Model) -> Node:
 
 def _reads_code(model: Model, node: Node) -> bool:
     return any(item.is_source("kept") for item in ancestors([node]))
-
-
-def _without(root: Node, cut: Node) -> set[Node]:
-    """What the root is computed from where ``cut`` is given."""
-    found: set[Node] = set()
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node not in found and node is not cut:
-            found.add(node)
-            stack += node.args
-    return found
 
 
 def _given(model: Model, codes: Tensor) -> dict[str, Tensor]:

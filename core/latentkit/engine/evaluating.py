@@ -33,7 +33,7 @@ def evaluate(
     """
     binder = Binder(modules, spaces, (), upcast)
     found: dict[Node, Any] = dict(known or {})
-    for node in sorted(_missing(roots, found)):
+    for node in sorted(needed(roots, found)):
         if node.op == "source":
             found[node] = values(node)
             continue
@@ -44,7 +44,8 @@ def evaluate(
     return [found[root] for root in roots]
 
 
-def _missing(roots: abc.Iterable[Node], known: abc.Container[Node]) -> set[Node]:
+def needed(roots: abc.Iterable[Node], known: abc.Container[Node]) -> set[Node]:
+    """What has to be computed for the roots where some values are known."""
     missing: set[Node] = set()
     stack = list(roots)
     while stack:
