@@ -63,6 +63,7 @@ def test_the_loop_of_stylealae_has_the_networks_of_the_recipe(side: int, levels:
 
 
 def test_the_loop_of_stylealae_trains_every_part() -> None:
+    torch.manual_seed(0)
     loop = Baseline(torch.randint(256, (8, 1, 8, 8)).byte(), 4, DIM, LAYERS, BASE, MOST)
     before = [parameter.detach().clone() for parameter in loop.live]
     losses = [*loop.step(), *loop.step()]

@@ -15,6 +15,10 @@ EPS = 1e-2
 Results = tuple[Tensor, Tensor, Tensor]
 
 
+def numbers(*sizes: int) -> Tensor:
+    return torch.randn(*sizes, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(sizes)))
+
+
 def plainly(x: Tensor) -> Results:
     mean = x.mean((2, 3))
     d = x - mean[..., None, None]
@@ -34,7 +38,7 @@ def derivatives(results: Results, x: Tensor, used: tuple[int, ...]) -> list[Tens
 
 @pytest.mark.parametrize("used", [(0,), (1, 2), (0, 2), (0, 1, 2)])
 def test_norm_and_statistics_have_the_three_derivatives_of_the_plain_formula(used: tuple[int, ...]) -> None:
-    x = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    x = numbers(2, 3, 4, 5).requires_grad_()
     mine, plain = standardized(x, EPS), plainly(x)
     for one, other in zip((*mine, *derivatives(mine, x, used)), (*plain, *derivatives(plain, x, used)), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
@@ -52,7 +56,7 @@ def test_a_constant_channel_has_no_derivative_of_its_deviation_and_that_is_seen(
 
 
 def test_the_norm_keeps_layout_and_type_and_takes_its_statistics_in_float32() -> None:
-    x = torch.randn(2, 16, 8, 8).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    x = numbers(2, 16, 8, 8).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
     y, mean, deviation = standardized(x, EPS)
     assert (y.dtype, mean.dtype, deviation.dtype) == (torch.bfloat16, torch.float32, torch.float32)
     assert y.is_contiguous(memory_format=torch.channels_last)
@@ -62,7 +66,7 @@ def test_the_norm_keeps_layout_and_type_and_takes_its_statistics_in_float32() ->
     wide = x.detach().float().requires_grad_()
     plain = plainly(wide)
     (expected,) = torch.autograd.grad(plain[0].pow(3).sum() + plain[2].sum(), wide)
-    torch.testing.assert_close(gradient.float(), expected, rtol=0.05, atol=0.05)
+    assert float((gradient.float() - expected).norm() / expected.norm()) < 0.01
 
 
 @pytest.mark.parametrize("scaling", ["up", "down", "transposed"])
@@ -70,7 +74,7 @@ def test_the_norm_keeps_layout_and_type_and_takes_its_statistics_in_float32() ->
 def test_a_convolution_that_scales_is_a_convolution_and_a_resizing(scaling: Scaling, kernel: int, side: int) -> None:
     layer = EqualizedConv2d(2, 3, kernel, bias=True, scaling=scaling).double()
     assert set(layer.state_dict()) == {"weight", "bias"}
-    x, bias = torch.randn(2, 2, side, side, dtype=torch.float64), torch.randn(1, 3, 1, 1, dtype=torch.float64)
+    x, bias = numbers(2, 2, side, side), numbers(1, 3, 1, 1)
     weight = layer.weight.transpose(0, 1).flip(2, 3) if scaling == "transposed" else layer.weight
 
     def same(x: Tensor) -> Tensor:
@@ -84,7 +88,7 @@ def test_a_convolution_that_scales_is_a_convolution_and_a_resizing(scaling: Scal
 def test_blurring_has_the_derivatives_of_a_convolution() -> None:
     taps = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
     kernel = (taps[:, None] * taps / 16).expand(3, 1, 3, 3)
-    x = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    x = numbers(2, 3, 5, 4).requires_grad_()
     both = []
     for y in (blur(x), F.conv2d(x, kernel, padding=1, groups=3)):
         (gradient,) = torch.autograd.grad(y.pow(3).sum(), x, create_graph=True)
