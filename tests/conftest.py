@@ -70,6 +70,8 @@ def narrow() -> Narrow:
         for name, part in wiring.parts.items():
             options = {field.name for field in attrs.fields(type(part)) if field.default is not None}
             found |= {f"parts.{name}.{option}": width for option, width in WIDTHS.items() if option in options}
+        for name, draw in wiring.recipe.draw.items():
+            found |= {f"draw.{name}.dim": 32} if draw.options.get("dim", 0) > 256 else {}  # published latents
         return found | short_stages(wiring.source.whole, 8) | more
 
     return overrides
