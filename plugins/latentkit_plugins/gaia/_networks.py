@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ class Style(nn.Module):
         further = min(halvings, (side // 4).bit_length() - 1)
         widths = [base, 2 * base, 4 * base, *[4 * base] * further]
         layers: list[nn.Module] = [conv(channels, base, 7), nn.ReLU()]
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [conv(inputs, outputs, 4, stride=2), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
         self.linear = linear(4 * base, style)  # the published 1 x 1 convolution of one pixel
