@@ -117,3 +117,19 @@ def test_gaia_layers(given: Given, reproduced: Reproduced) -> None:
         "adain": adaptive_norm(values["x"], values["mu"], values["sigma"]), "layer_norm": norm(values["x"]).detach(),
     }  # fmt: skip
     reproduced("gaia_layers", got)
+
+
+def test_gaia_gradient_through_the_balance_turns_negative_where_the_page_says(valued: Valued) -> None:
+    gap = torch.tensor([-0.1, 0.0, 0.06392, 0.06393, 0.1, 0.2], dtype=torch.float64)
+    own = tables("gaia")
+    loss, detached = own["phase"]["generate"]["loss"]["balance"], own["flow"]["p_mix"]
+    through = detached.removeprefix("detach(").removesuffix(")")
+    supplied = {"F_rec": torch.full_like(gap, 0.3), "F_mix": 0.3 + gap, "slope": torch.tensor(20.0).double()}
+    shares, slopes = (
+        valued({"it": wanted}, supplied, flow={"p_mix": text, "loss": loss})["it"]
+        for wanted, text in (("p_mix", detached), ("grad(loss, F_rec)", through))
+    )
+    torch.testing.assert_close(slopes, (1 - shares) * (1 - 20 * gap * shares))
+    assert (slopes < 0).tolist() == [False, False, False, True, True, True]
+    kept = valued({"it": "grad(loss, F_rec)"}, supplied, flow={"p_mix": detached, "loss": loss})["it"]
+    torch.testing.assert_close(kept, 1 - shares)

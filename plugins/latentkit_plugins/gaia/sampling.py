@@ -1,7 +1,7 @@
 """GAIA, Sainburg et al. 2018, https://arxiv.org/abs/1807.06650: codes between those of many samples.
 
 The paper interpolates in pairs, which is an expression in the recipe. Its first author later mixed whole batches,
-with weights that sum to 1, of which one is usually near 1.
+with weights that sum to 1, of which the largest is three quarters on average.
 """
 
 from __future__ import annotations
