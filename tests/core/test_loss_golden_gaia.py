@@ -131,5 +131,9 @@ def test_gaia_gradient_through_the_balance_turns_negative_where_the_page_says(va
     )
     torch.testing.assert_close(slopes, (1 - shares) * (1 - 20 * gap * shares))
     assert (slopes < 0).tolist() == [False, False, False, True, True, True]
+    mirrored = valued(
+        {"it": "grad(loss, F_mix)"}, supplied | {"F_mix": 0.3 - gap}, flow={"p_mix": through, "loss": loss}
+    )
+    torch.testing.assert_close(mirrored["it"], slopes)
     kept = valued({"it": "grad(loss, F_rec)"}, supplied, flow={"p_mix": detached, "loss": loss})["it"]
     torch.testing.assert_close(kept, 1 - shares)

@@ -19,7 +19,7 @@ _LEAST = 1e-30
 
 def squared_distances(of: Tensor) -> Tensor:
     """Mean squared difference of every two samples, ``b ... -> b b``; 0 on the diagonal."""
-    rows = of.flatten(1)
+    rows = of.reshape(len(of), -1)
     # One sample against all: all pairs at once would take b images for each image. And no matrix product of centred
     # samples: near 0 it has few digits left, and autocast would take it in bfloat16.
     return torch.stack([(rows - row).square().mean(1) for row in rows])

@@ -109,7 +109,7 @@ class GaiaGenerator(_Split, Generator):
 
 @attrs.frozen(kw_only=True)
 class GaiaDiscriminator(_Split, Discriminator):
-    """Autoencoder of images in [0, 1] whose error is the score. Its content stays a map, larger than the image."""
+    """Autoencoder of images in [0, 1] whose error is the score. Its content stays a map."""
 
     ports: ClassVar[str] = "x: image[channels, height, width] in range -> y: image[channels, height, width] in range"
     channels_base: int = attrs.field(default=8, validator=ge(1))
