@@ -44,6 +44,15 @@ def toy(registry: Registry) -> abc.Callable[..., str]:
     return lambda name, **more: explain(SYSTEMS / f"{name}.toml", registry=registry, **more)
 
 
+def test_a_first_column_gives_way_to_the_last() -> None:
+    rows = [["a" * 50, "b" * 38, "(given to decode)"], ["c", "d", "(data)"]]
+    assert columns(rows) == [
+        f"  {'a' * 50}",
+        f"     {'b' * 38}  (given to decode)",
+        f"  c  {'d':38}  (data)",
+    ]
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_fits_the_page(name: str) -> None:
     page = explain(name)

@@ -15,11 +15,16 @@ def section(title: str, lines: abc.Iterable[str]) -> list[str]:
 
 
 def columns(rows: abc.Sequence[abc.Sequence[str]], indent: int = 2, widest: int = 56) -> list[str]:
-    """Rows with aligned columns; the last is wrapped, and a first cell beyond ``widest`` stands above its row."""
+    """Rows with aligned columns; the last is wrapped, and a first cell beyond ``widest`` stands above its row.
+
+    So does a shorter one, where it would leave no room for the longest word of the last column.
+    """
     if not rows:
         return []
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     if widths:
+        word = max((len(word) for row in rows for word in row[-1].split()), default=0)
+        widest = min(widest, WIDTH - word - indent - 2 - sum(width + 2 for width in widths[1:]))
         widths[0] = max((len(row[0]) for row in rows if len(row[0]) <= widest), default=4)
     lines = []
     for row in rows:
