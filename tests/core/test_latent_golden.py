@@ -7,8 +7,9 @@ from collections import abc
 import torch
 from torch import Tensor
 
+from latentkit.latent.attributes import least_squares, mean_differences
 from latentkit.latent.directions import DirectionModel
-from latentkit.latent.editing import with_coordinate, within_norm, without
+from latentkit.latent.editing import moved, with_coordinate, within_norm, without
 from latentkit.latent.lattice import Lattice
 from latentkit.latent.moments import moments
 from latentkit.latent.records import Steps, kept, threshold
@@ -67,3 +68,15 @@ def test_saliency(given: Given, reproduced: Reproduced) -> None:
 def test_reject(given: Given, reproduced: Reproduced) -> None:
     error = given("reject")["error"]
     reproduced("reject", {"threshold": threshold(error), "keep": kept(error).double()})
+
+
+def test_attribute_vectors(given: Given, reproduced: Reproduced) -> None:
+    values = given("ols")
+    z, attributes = values["z"], values["attrs"]
+    fitted = least_squares(z, attributes)
+    got = {
+        "coef": fitted.vectors, "bias": fitted.bias, "mean_diff": mean_differences(z, attributes),
+        "coef_single_attr0": least_squares(z, attributes[:, :1]).vectors[0],
+        "edited": moved(z[:2], fitted.vectors[0], 3),
+    }  # fmt: skip
+    reproduced("ols", got)

@@ -1,6 +1,6 @@
 """A direction u and a function g, so that moving a code along u changes its image by a known amount.
 
-Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2.3: ``t = g(<v, z>)``, fitted to
+Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2: ``t = g(<v, z>)``, fitted to
 differences, as where an image stands to begin with is not known. Penalties and constants are those of the released
 code; the start of v is drawn as Keras draws that of a layer with one output.
 """

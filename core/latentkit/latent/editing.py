@@ -47,6 +47,11 @@ def without(z: Tensor, u: Tensor) -> Tensor:
     return z - coordinate(z, u)[:, None] * u
 
 
+def moved(z: Tensor, vector: Tensor, extent: float) -> Tensor:
+    """``z + extent vector``, relative to where codes are: ``... dim`` and ``dim`` to ``... dim``."""
+    return z + extent * vector
+
+
 def within_norm(z: Tensor, limit: float | None = None) -> Tensor:
     """Codes scaled down to a length, where they are longer: [n, dim] to [n, dim].
 

@@ -1,6 +1,6 @@
 """Reconstruction errors, one per image: plain squares, and squares behind a Gaussian filter.
 
-Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2.2 and appendix A: a small code cannot
+Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2 and appendix A: a small code cannot
 match the phases of texture, and plain squares then prefer none, which is blur. Behind the filter high frequencies cost
 next to nothing.
 """

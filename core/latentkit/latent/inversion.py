@@ -1,6 +1,6 @@
 """Codes of given images, by descent from where the search starts; each image by itself, many at once.
 
-Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2.2, and its released code: Adam, whose
+Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2, and its released code: Adam, whose
 state begins anew, and after each update codes are brought back to the root of dim in length. There the mean over the
 batch is descended, here the sum, of which every image's share is its own error: a batch gives what its images give
 alone.

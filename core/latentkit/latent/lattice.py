@@ -1,6 +1,6 @@
 """A continuous, never decreasing, piecewise linear function of one number, with learnable slopes.
 
-Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2.3, and its released code.
+Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2, and its released code.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the salient part of an image is, and how large: the moments of its saliency map.
 
-Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 3, and its released code. Whatever made
+Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, and its released code. Whatever made
 the map, a detector or a difference to the background, is not known here.
 """
 

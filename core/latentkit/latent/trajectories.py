@@ -1,6 +1,6 @@
 """Trajectories in latent space, along which images change by a growing amount.
 
-Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2.2, algorithm 1, and its released code:
+Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2, and its released code:
 of every sign of t anew from the first code; each search begins where the one before has ended, and its target is always
 the first image, changed.
 """
