@@ -191,6 +191,16 @@ def test_a_model_is_inverted_as_it_is(name: str, model_of: abc.Callable[[str], l
     assert all(parameter.grad is None for part in model.parts.values() for parameter in part.parameters())
 
 
+def test_values_besides_codes_are_one_for_all_or_one_for_each(model_of: abc.Callable[[str], lk.Model]) -> None:
+    model = model_of("stylealae")
+    codes, noise = torch.randn(3, 6), 10 * torch.randn(3, 1, 1, 1)
+    each, one = decoder(model, given={"noise": noise}), decoder(model, given={"noise": noise[:1]})
+    torch.testing.assert_close(each(codes)[:1], one(codes)[:1])
+    assert not torch.allclose(each(codes)[1:], one(codes)[1:])
+    with pytest.raises(LatentkitError, match=r"'noise': expected one value per code \(3\), or one, found 2"):
+        decoder(model, given={"noise": noise[:2]})(codes)
+
+
 def test_a_model_that_cannot_decode_is_refused(model_of: abc.Callable[[str], lk.Model]) -> None:
     with pytest.raises(LatentkitError, match="has no role 'decode'; it has: "):
         decoder(model_of("gan"))

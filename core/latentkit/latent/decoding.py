@@ -30,7 +30,7 @@ def decoder(model: Model | Decode, *, seed: int = 0, given: abc.Mapping[str, Ten
         given: values by name, such as labels: one per code, or one for all.
 
     Raises:
-        LatentkitError: no role ``decode``, or a value that must be given.
+        LatentkitError: no role ``decode``, or a value that must be given; when it is called, values of another number.
     """
     if not isinstance(model, Model):
         return model
@@ -50,8 +50,11 @@ def decoder(model: Model | Decode, *, seed: int = 0, given: abc.Mapping[str, Ten
             sources[node] = model.source(node, 1, streams, given or {})
 
     def per_code(node: Node, value: Any, n: int) -> Any:
-        batched = isinstance(value, Tensor) and value.ndim > 0 and model.wiring.spaces[node].batched
-        return value.expand(n, *value.shape[1:]) if batched else value
+        if not (isinstance(value, Tensor) and value.ndim > 0 and model.wiring.spaces[node].batched):
+            return value
+        if len(value) not in (1, n):
+            raise LatentkitError(f"'{node.source[1]}': expected one value per code ({n}), or one, found {len(value)}")
+        return value.expand(n, *value.shape[1:])
 
     def decode(code: Tensor) -> Tensor:
         values = {node: per_code(node, value, len(code)) for node, value in sources.items()}

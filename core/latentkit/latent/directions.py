@@ -2,7 +2,7 @@
 
 Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2: ``t = g(<v, z>)``, fitted to
 differences, as where an image stands to begin with is not known. Penalties and constants are those of the released
-code; the start of v is drawn as Keras draws that of a layer with one output.
+code; v begins uniform in +-sqrt(6 / (dim + 1)).
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class DirectionModel:
     @property
     def direction(self) -> Tensor:
         """``u = v / |v|``, [dim]; t grows along it."""
-        return self.v / torch.linalg.vector_norm(self.v)
+        length: Tensor = torch.linalg.vector_norm(self.v)
+        return self.v / length
 
     def position(self, z: Tensor) -> Tensor:
         """``g(<v, z>)``: [n, dim] to [n]. Only differences of it were fitted."""
@@ -96,11 +97,10 @@ def fit_direction(steps: Steps, how: DirectionFit | None = None) -> DirectionMod
     if not len(steps):
         raise LatentkitError("direction: expected pairs of codes to fit to, found none")
     dim, batch = steps.start.shape[1], min(how.batch, len(steps))
-    like = {"dtype": steps.start.dtype, "device": steps.start.device}
     numbers = torch.Generator().manual_seed(key_seed(how.seed, "direction"))
     bound = math.sqrt(6 / (dim + 1))
-    v = ((torch.rand(dim, generator=numbers) * 2 - 1) * bound).to(**like).requires_grad_()
-    slopes = torch.ones(how.knots, **like).requires_grad_()
+    v = ((torch.rand(dim, generator=numbers) * 2 - 1) * bound).to(steps.start).requires_grad_()
+    slopes = steps.start.new_ones(how.knots).requires_grad_()
     model = DirectionModel(v=v, lattice=Lattice(slopes=slopes, low=how.low, high=how.high))
     weights, adam, count = [v, slopes], Adam(eps=1e-7), 0
     slots = {name: [torch.zeros_like(weight) for weight in weights] for name in adam.slots}

@@ -61,7 +61,8 @@ def within_norm(z: Tensor, limit: float | None = None) -> Tensor:
     """
     limit = math.sqrt(z.shape[-1]) if limit is None else limit
     # Of short codes the factor is 1; of 0, whose quotient is infinite, too.
-    return z * (limit / torch.linalg.vector_norm(z, dim=-1, keepdim=True)).clamp(max=1)
+    length: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    return z * (limit / length).clamp(max=1)
 
 
 def chunk_norms(u: Tensor, sizes: abc.Sequence[int]) -> Tensor:
@@ -79,4 +80,4 @@ def chunk_norms(u: Tensor, sizes: abc.Sequence[int]) -> Tensor:
     """
     if sum(sizes) != len(u) or min(sizes, default=0) < 1:
         raise LatentkitError(f"chunks: expected sizes of sum {len(u)}, found {list(sizes)} of sum {sum(sizes)}")
-    return torch.stack([torch.linalg.vector_norm(piece) for piece in u.split(list(sizes))])
+    return torch.stack([torch.linalg.vector_norm(piece) for piece in torch.split(u, list(sizes))])
