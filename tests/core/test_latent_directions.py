@@ -116,6 +116,17 @@ def test_a_lattice_of_ones_is_the_identity_and_ends_beyond_its_knots() -> None:
         Lattice(slopes=torch.ones(3), low=2.0, high=1.0)
 
 
+def test_a_lattice_is_its_sum_of_clips_and_has_one_slope_where_two_of_them_meet() -> None:
+    lattice = Lattice(slopes=torch.tensor([1.0, 3.0, 0.0, 2.0], dtype=torch.float64), low=-3.0, high=3.0)
+    s = torch.linspace(-5, 5, 41, dtype=torch.float64, requires_grad=True)  # the clips meet at -2, 0 and 2
+    clips = (s[:, None] - lattice.knots).clamp(-1, 1)
+    torch.testing.assert_close(lattice(s), clips @ lattice.slopes)
+    (slope,) = torch.autograd.grad(lattice(s).sum(), s)
+    assert slope[[12, 20, 28]].tolist() == [3, 0, 2]
+    assert slope[[1, -2]].tolist() == [0, 0]
+    assert lattice(torch.tensor([torch.nan], dtype=torch.float64)).isnan()
+
+
 def test_an_edit_sets_the_coordinate_and_keeps_the_rest() -> None:
     z, u, alphas = numbers(4, 3), unit(1.0, 2.0, 2.0), torch.tensor([-2.0, 0.5], dtype=torch.float64)
     edited = with_coordinate(z, u, alphas)

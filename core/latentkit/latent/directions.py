@@ -67,12 +67,13 @@ class DirectionModel:
         return self.v / length
 
     def position(self, z: Tensor) -> Tensor:
-        """``g(<v, z>)``: [n, dim] to [n]. Only differences of it were fitted."""
+        """``g(<v, z>)``: ``... dim`` to ``...``. Only differences of it were fitted."""
         return self.lattice(z @ self.v)
 
     def change(self, start: Tensor, end: Tensor) -> Tensor:
         """By how much the image of ``end`` is that of ``start``, changed: [n, dim] each, to [n]."""
-        return self.position(end) - self.position(start)
+        before, after = self.position(torch.stack([start, end]))
+        return after - before
 
     def error(self, steps: Steps) -> Tensor:
         """Mean squared error of the changes, a scalar."""

@@ -50,7 +50,13 @@ class Lattice:
 
     def __call__(self, s: Tensor) -> Tensor:
         """``g(s)``, element by element."""
-        return (s[..., None] - self.knots).clamp(-self.half_width, self.half_width) @ self.slopes
+        # By the one knot that s is at. The sum of clips has K terms per element, and where two of them meet, both of
+        # their slopes for a gradient.
+        h, knots, below = self.half_width, self.knots, self.slopes.cumsum(0)
+        inside = s.clamp(self.low - h, self.high + h)
+        at = ((inside.detach() - self.low) / (2 * h) + 0.5).long().clamp(0, len(knots) - 1)
+        rise = h * (2 * below - self.slopes - below[-1])  # of the knots before, less that of those after
+        return self.slopes[at] * (inside - knots[at]) + rise[at]
 
     def roughness(self) -> Tensor:
         """Mean squared difference of neighbouring slopes, a scalar."""
