@@ -86,8 +86,11 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(LatentkitError, match="expected pairs of at least one trajectory"):
         joined([])
     wrong = Steps(start=steps.start * math.nan, end=steps.end, change=steps.change, error=steps.error)
-    with pytest.raises(NotFiniteError, match="no finite direction"):
+    with pytest.raises(NotFiniteError, match="the fit found none"):
         fit_direction(wrong, DirectionFit(epochs=1))
+    still = Steps(start=steps.start, end=steps.start, change=steps.change * 0, error=steps.error)
+    with pytest.raises(NotFiniteError, match="the fit found none"):
+        fit_direction(still, DirectionFit(epochs=1))
     with pytest.raises(LatentkitError, match=r"expected change \[4\], one per pair, found \[3\]"):
         Steps(start=steps.start, end=steps.end, change=steps.change[:3], error=steps.error)
     with pytest.raises(LatentkitError, match=r"expected codes \[n, dim\] at both ends"):

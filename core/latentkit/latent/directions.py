@@ -2,12 +2,10 @@
 
 Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2: ``t = g(<v, z>)``, fitted to
 differences, as where an image stands to begin with is not known. Penalties and constants are those of the released
-code; v begins uniform in +-sqrt(6 / (dim + 1)).
+code. Here v begins at 0: of a random start, what is across all differences would leave by the penalty alone, slowly.
 """
 
 from __future__ import annotations
-
-import math
 
 import attrs
 import torch
@@ -34,7 +32,7 @@ class DirectionFit:
         rate: of Adam.
         epochs: passes over the pairs.
         batch: pairs per update; what is left over at the end of a pass is left out. All where there are fewer.
-        seed: of the start and of the order.
+        seed: of the order of the pairs.
     """
 
     knots: int = attrs.field(default=101, validator=ge(2))
@@ -99,8 +97,7 @@ def fit_direction(steps: Steps, how: DirectionFit | None = None) -> DirectionMod
         raise LatentkitError("direction: expected pairs of codes to fit to, found none")
     dim, batch = steps.start.shape[1], min(how.batch, len(steps))
     numbers = torch.Generator().manual_seed(key_seed(how.seed, "direction"))
-    bound = math.sqrt(6 / (dim + 1))
-    v = ((torch.rand(dim, generator=numbers) * 2 - 1) * bound).to(steps.start).requires_grad_()
+    v = steps.start.new_zeros(dim).requires_grad_()
     slopes = steps.start.new_ones(how.knots).requires_grad_()
     model = DirectionModel(v=v, lattice=Lattice(slopes=slopes, low=how.low, high=how.high))
     weights, adam, count = [v, slopes], Adam(eps=1e-7), 0
@@ -121,5 +118,7 @@ def fit_direction(steps: Steps, how: DirectionFit | None = None) -> DirectionMod
 def _finished(model: DirectionModel) -> DirectionModel:
     v = model.v.detach()
     if not (v.isfinite().all() and model.lattice.slopes.isfinite().all() and v.any()):
-        raise NotFiniteError("direction: the fit has no finite direction; are codes and errors of the pairs finite?")
+        raise NotFiniteError(
+            "direction: the fit found none (it is 0, or not finite); expected finite codes, and amounts other than 0"
+        )
     return DirectionModel(v=v, lattice=attrs.evolve(model.lattice, slopes=model.lattice.slopes.detach()))
