@@ -5,14 +5,12 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import torch
-
 from latentkit.errors import DataError, LatentkitError, LatentkitWarning, RunError
 from latentkit.evaluation.code_prior import KINDS, CodePrior, fit_gmm, fits
 from latentkit.evaluation.subjects import NO_DATA, data_needed, features, lacks_role, samples_of
 from latentkit.model import Model
 from latentkit.registry.manager import Registry
-from latentkit.runs.files import checksum_of
+from latentkit.runs.fingerprint import fingerprint
 from latentkit.runs.loading import Weights, load
 
 COMPONENTS, IMAGES = 10, 10_000
@@ -57,7 +55,7 @@ def fit_prior(
     if reason:
         raise LatentkitError(f"'{model.name}' can have no prior of its codes: {reason}")
     wanted: dict[str, object] = {
-        "kind": kind, "components": components, "images": images, "seed": seed, "model": _fingerprint(model),
+        "kind": kind, "components": components, "images": images, "seed": seed, "model": fingerprint(model),
     }  # fmt: skip
     file = None if isinstance(run, Model) or not Path(run).is_dir() else Path(run) / f"prior-{kind}.safetensors"
     kept = _kept(file)
@@ -98,9 +96,3 @@ def _fitted(model: Model, wanted: dict[str, object], components: int, images: in
     means, covariances, weights, notes = fit_gmm(codes, components, seed)
     about = {**wanted, "codes": len(codes), "role": "encode", "step": model.step, "split": samples.spec.split, **notes}
     return CodePrior(means=means, covariances=covariances, weights=weights, shape=shape, notes=about)
-
-
-def _fingerprint(model: Model) -> str:
-    tensors = {f"{name}.{key}": value for name, part in model.parts.items() for key, value in part.state_dict().items()}
-    tensors |= {f"state.{name}": value for name, value in model.states.items()}
-    return checksum_of({key: value for key, value in tensors.items() if isinstance(value, torch.Tensor)}, {})
