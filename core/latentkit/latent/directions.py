@@ -70,8 +70,8 @@ class DirectionModel:
 
     def change(self, start: Tensor, end: Tensor) -> Tensor:
         """By how much the image of ``end`` is that of ``start``, changed: [n, dim] each, to [n]."""
-        before, after = self.position(torch.stack([start, end]))
-        return after - before
+        positions = self.position(torch.stack([start, end]))
+        return positions[1] - positions[0]
 
     def error(self, steps: Steps) -> Tensor:
         """Mean squared error of the changes, a scalar."""
