@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import abc
 
 import pytest
@@ -199,6 +200,28 @@ def test_values_besides_codes_are_one_for_all_or_one_for_each(model_of: abc.Call
     assert not torch.allclose(each(codes)[1:], one(codes)[1:])
     with pytest.raises(LatentkitError, match=r"'noise': expected one value per code \(3\), or one, found 2"):
         decoder(model, given={"noise": noise[:2]})(codes)
+
+
+def test_codes_of_other_sizes_are_refused_and_of_another_precision_are_taken(
+    model_of: abc.Callable[[str], lk.Model],
+) -> None:
+    decode = decoder(model_of("alae-mlp"))
+    with pytest.raises(LatentkitError, match=r"'alae-mlp': expected codes \[n, 6\], found \[2, 5\]"):
+        decode(torch.randn(2, 5))
+    codes = torch.randn(2, 6)
+    assert torch.equal(decode(codes.double()), decode(codes))
+
+
+def test_options_out_of_range_are_refused() -> None:
+    for options, said in (
+        ({"steps": -1}, "steps: expected 0 or more, found -1"),
+        ({"rate": 0.0}, "rate: expected more than 0, found 0"),
+        ({"eps": math.nan}, "eps: expected more than 0, found nan"),
+    ):
+        with pytest.raises(LatentkitError, match=said):
+            Inversion(**options)  # type: ignore[arg-type]
+    with pytest.raises(LatentkitError, match="knots: expected 2 or more, found 1"):
+        DirectionFit(knots=1)
 
 
 def test_a_model_that_cannot_decode_is_refused(model_of: abc.Callable[[str], lk.Model]) -> None:

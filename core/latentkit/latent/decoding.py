@@ -30,7 +30,8 @@ def decoder(model: Model | Decode, *, seed: int = 0, given: abc.Mapping[str, Ten
         given: values by name, such as labels: one per code, or one for all.
 
     Raises:
-        LatentkitError: no role ``decode``, or a value that must be given; when it is called, values of another number.
+        LatentkitError: no role ``decode``, or a value that must be given; when it is called, codes
+            of other sizes, or values of another number.
     """
     if not isinstance(model, Model):
         return model
@@ -57,6 +58,10 @@ def decoder(model: Model | Decode, *, seed: int = 0, given: abc.Mapping[str, Ten
         return value.expand(n, *value.shape[1:])
 
     def decode(code: Tensor) -> Tensor:
+        if codes and tuple(code.shape[1:]) != model.wiring.spaces[codes[0]].dims:
+            wanted = ", ".join(map(str, ("n", *model.wiring.spaces[codes[0]].dims)))
+            raise LatentkitError(f"'{model.name}': expected codes [{wanted}], found {list(code.shape)}")
+        code = code.to(model.device, model.dtype)
         values = {node: per_code(node, value, len(code)) for node, value in sources.items()}
         values |= dict.fromkeys(codes, code)
         for node, function in calls:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import attrs
 import torch
-from attrs.validators import ge, gt
 from torch import Tensor
 
 from latentkit.engine.streams import key_seed
 from latentkit.errors import LatentkitError, NotFiniteError
 from latentkit.latent.lattice import Lattice
+from latentkit.latent.options import above, at_least
 from latentkit.latent.records import Steps
 from latentkit.optimizers import Adam
 
@@ -35,14 +35,14 @@ class DirectionFit:
         seed: of the order of the pairs.
     """
 
-    knots: int = attrs.field(default=101, validator=ge(2))
+    knots: int = attrs.field(default=101, validator=at_least(2))
     low: float = -5.0
     high: float = 5.0
-    shrinkage: float = attrs.field(default=0.1, validator=ge(0))
-    smoothness: float = attrs.field(default=1.0, validator=ge(0))
-    rate: float = attrs.field(default=1e-3, validator=gt(0))
-    epochs: int = attrs.field(default=100, validator=ge(1))
-    batch: int = attrs.field(default=32, validator=ge(1))
+    shrinkage: float = attrs.field(default=0.1, validator=at_least(0))
+    smoothness: float = attrs.field(default=1.0, validator=at_least(0))
+    rate: float = attrs.field(default=1e-3, validator=above(0))
+    epochs: int = attrs.field(default=100, validator=at_least(1))
+    batch: int = attrs.field(default=32, validator=at_least(1))
     seed: int = 0
 
 
@@ -70,8 +70,8 @@ class DirectionModel:
 
     def change(self, start: Tensor, end: Tensor) -> Tensor:
         """By how much the image of ``end`` is that of ``start``, changed: [n, dim] each, to [n]."""
-        before, after = self.position(torch.stack([start, end]))
-        return after - before
+        positions = self.position(torch.stack([start, end]))
+        return positions[1] - positions[0]
 
     def error(self, steps: Steps) -> Tensor:
         """Mean squared error of the changes, a scalar."""

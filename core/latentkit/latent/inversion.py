@@ -12,13 +12,13 @@ from collections import abc
 
 import attrs
 import torch
-from attrs.validators import ge, gt
 from torch import Tensor
 
 from latentkit.errors import LatentkitError
 from latentkit.latent.decoding import Decode, decoder
 from latentkit.latent.editing import within_norm
 from latentkit.latent.filtered import ErrorOfImages, FilteredError
+from latentkit.latent.options import above, at_least
 from latentkit.model import Model
 from latentkit.optimizers import Adam, same_layout
 
@@ -34,15 +34,16 @@ class Inversion:
         steps: updates.
         rate: of Adam.
         error: between images and targets, one per image.
-        bounded: codes stay within the root of dim in length, as the prior's codes do on average.
+        bounded: codes stay within the root of dim in length, where N(0, I) has them on average. Not for codes of
+            another distribution, such as mapped latents.
         eps: of Adam.
     """
 
-    steps: int = attrs.field(default=50, validator=ge(0))
-    rate: float = attrs.field(default=0.01, validator=gt(0))
+    steps: int = attrs.field(default=50, validator=at_least(0))
+    rate: float = attrs.field(default=0.01, validator=above(0))
     error: ErrorOfImages = attrs.field(factory=FilteredError)
     bounded: bool = True
-    eps: float = attrs.field(default=1e-7, validator=gt(0))
+    eps: float = attrs.field(default=1e-7, validator=above(0))
 
 
 @attrs.frozen(kw_only=True, eq=False)
