@@ -14,6 +14,7 @@ import latentkit as lk
 from latentkit._building import source_of, wired
 from latentkit.optimizers import Adam
 from latentkit.recipe.staging import stages
+from latentkit_plugins.style.parts import StyleGenerator
 
 GROWN = 600_000
 FADE = {"from": 0.0, "to": 1.0, "over": 3, "unit": "steps"}
@@ -113,3 +114,25 @@ def test_first_steps_are_finite_and_move_every_network(recipe: str, form: str, t
         same = {key for key in mine if torch.equal(mine[key], theirs[key])}
         assert len(same) < len(mine) / 2, name
     assert after.sample(3, seed=0).shape == (3, 1, 16, 16)
+
+
+def test_noise_per_batch_is_the_same_for_all_its_samples_and_another_draw_for_the_next() -> None:
+    sizes: dict[str, int] = {"channels": 1, "height": 8, "width": 8, "dim": 3, "levels": 2, "channels_base": 2}
+    batch, sample = (StyleGenerator(noise=kind, **sizes).build().double() for kind in ("batch", "sample"))  # type: ignore[arg-type]
+    for name, weight in batch.named_parameters():
+        weight.data.fill_(1) if name.endswith("strength") else None
+    sample.load_state_dict(batch.state_dict())
+    generator = torch.Generator().manual_seed(0)
+    styles = torch.randn(1, 4, 3, generator=generator, dtype=torch.float64).expand(5, -1, -1)
+    maps = torch.randn(2, 2 * (16 + 64), generator=generator, dtype=torch.float64)
+    made = batch(styles, 1, maps[0])
+    assert torch.equal(made, sample(styles, 1, maps[:1].expand(5, -1)))
+    assert torch.equal(made[0], made[4])
+    assert not torch.allclose(made, batch(styles, 1, maps[1]))
+
+
+def test_a_recipe_draws_noise_per_batch_as_one_value() -> None:
+    wiring = wired("stylegan", {**TINY, "parts.G.noise": "batch"})
+    space = next(space for node, space in wiring.spaces.items() if node.is_source("draw") and node.source[1] == "noise")
+    assert not space.batched
+    assert lk.check("stylegan", {**TINY, "parts.G.noise": "batch"}).ok

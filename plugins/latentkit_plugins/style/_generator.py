@@ -14,7 +14,7 @@ from latentkit_plugins.style._layers import EqualizedConv2d, activated, bump, im
 from latentkit_plugins.style._norm import instance_norm
 from latentkit_plugins.style._sizes import Layout, split_maps
 
-Noise = Literal["sample", "fixed", "none", "bump"]
+Noise = Literal["sample", "batch", "fixed", "none", "bump"]
 
 
 class Layer(nn.Module):
@@ -83,7 +83,9 @@ class StyleSynthesis(nn.Module):
             self.register_buffer(f"noise_{at}", torch.randn(1, 1, height, width))
 
     def forward(self, w: Tensor, blend: Tensor | int, noise: Tensor | None = None) -> Tensor:
-        """``w``: b 2(level+1) dim; ``blend``: scalar; ``noise``: b numbers. Returns b channels h w."""
+        """``w``: b 2(level+1) dim; ``blend``: scalar; ``noise``: b numbers, or numbers for all samples. Returns
+        b channels h w.
+        """
         maps = self._maps(noise)
         before = x = self.const.expand(len(w), -1, -1, -1)
         for at, block in enumerate(self.blocks[: self.level + 1]):
@@ -95,5 +97,5 @@ class StyleSynthesis(nn.Module):
             return [getattr(self, f"noise_{at}") for at in range(len(self.maps))]
         if noise is None:
             return [None] * len(self.maps)
-        pieces = torch.split(noise, [height * width for height, width in self.maps], 1)
+        pieces = torch.split(noise, [height * width for height, width in self.maps], -1)
         return [piece.reshape(-1, 1, *size) for piece, size in zip(pieces, self.maps, strict=True)]

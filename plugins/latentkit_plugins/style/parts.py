@@ -17,6 +17,7 @@ from torch import nn
 from latentkit.components.layers import MappingNetwork
 from latentkit.components.sizes import MOST_LAYERS, known_sizes
 from latentkit.interfaces import Discriminator, Encoder, Generator, Mapping
+from latentkit.ports import Signature, parse_together
 from latentkit_plugins.style._discriminator import GrowingScore
 from latentkit_plugins.style._encoder import StyleEncoding
 from latentkit_plugins.style._generator import Noise, StyleSynthesis
@@ -56,10 +57,16 @@ class StyleGenerator(Growing, Generator):
     )
     independent: ClassVar[bool] = True
     dim: int | None = None
-    noise: Noise = attrs.field(default="sample", validator=in_(("sample", "fixed", "none", "bump")))
-    """``sample``: the port, maps per sample. ``fixed``: buffers. ``none``: nothing. ``bump``: what the released code of
-    ALAE does where its noise is off, a fixed function of the features."""
+    noise: Noise = attrs.field(default="sample", validator=in_(("sample", "batch", "fixed", "none", "bump")))
+    """``sample``: the port, maps per sample. ``batch``: likewise, the same for the whole batch. ``fixed``: buffers.
+    ``none``: nothing. ``bump``: what the released code of ALAE does where its noise is off, a fixed function of the
+    features."""
     rgb_gain: float = 1.0
+
+    def signatures(self, owner: str = "") -> dict[str, Signature]:
+        """The ports; with noise per batch that port is one value."""
+        ports = self.ports.replace("noise?: ", "noise?: one ") if self.noise == "batch" else self.ports
+        return parse_together({"": ports}, self.sizes(), owner)
 
     def sizes(self) -> dict[str, object]:
         """The options; ``layers`` and ``noise_numbers``, once the image's size is known."""
@@ -73,7 +80,7 @@ class StyleGenerator(Growing, Generator):
         """``w: b 2(level+1) dim, blend: scalar, noise: b numbers -> x: b channels height width``, unbounded.
 
         ``blend`` mixes the image of this level (1) with the enlarged one of the level below (0). Noise is all maps of a
-        sample in one row, lowest level first, two a level.
+        sample (``batch``: of all samples, ``numbers``) in one row, lowest level first, two a level.
 
         Raises:
             Mismatch: no level makes images of this size.
