@@ -7,6 +7,9 @@ import os
 from collections import abc
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread each; also of what tests start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import attrs
 import pytest
 import torch
@@ -16,6 +19,8 @@ from torch import Tensor
 from latentkit._building import wired
 from latentkit.testing.narrowing import short_stages
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
 WIDTHS: dict[str, object] = {"channels_base": 4, "max_channels": 64, "levels": 2, "hidden": 16, "layers": 2}
 """Options of parts that say how wide a network is, and what they become in tests."""
 Narrow = abc.Callable[..., dict[str, object]]

@@ -23,6 +23,11 @@ def one_thread() -> abc.Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("run", [pytest.param(run, id=name) for name, run in checks_of(*PLUGINS)])
+def grouped(name: str) -> pytest.MarkDecorator:
+    """Checks of one subject share what they find, so one process has them all."""
+    return pytest.mark.xdist_group(name.partition("[")[0])
+
+
+@pytest.mark.parametrize("run", [pytest.param(run, id=name, marks=grouped(name)) for name, run in checks_of(*PLUGINS)])
 def test_what_ships_conforms(run: abc.Callable[[], None]) -> None:
     run()
