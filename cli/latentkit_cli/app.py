@@ -17,6 +17,7 @@ from latentkit_cli.composing import compose
 from latentkit_cli.converting import convert
 from latentkit_cli.evaluating import evaluate
 from latentkit_cli.faults import tell_faults
+from latentkit_cli.inverting import invert
 from latentkit_cli.listing import components, plugins, recipes
 from latentkit_cli.mixing import mix
 from latentkit_cli.output import fail, fail_unexpectedly, warnings_as_notes
@@ -28,7 +29,7 @@ COMMANDS: dict[str, abc.Callable[..., None]] = {
     "compose": compose, "convert": convert, "check": check, "explain": explain,
     "list": components, "show": show, "recipes": recipes, "plugins": plugins,
     "sample": sample, "reconstruct": reconstruct, "encode": encode, "interpolate": interpolate,
-    "mix": mix, "eval": evaluate,
+    "mix": mix, "invert": invert, "eval": evaluate,
 }  # fmt: skip
 
 

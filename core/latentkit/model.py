@@ -121,6 +121,8 @@ class Model:
         Raises:
             LatentkitError: the model has no encoder.
         """
+        if not {"reconstruct", "encode"} & set(self.wiring.inference) and "decode" in self.wiring.inference:
+            raise LatentkitError(f"'{self.name}' has no encoder; `latentkit invert` searches codes of images instead")
         if "reconstruct" in self.wiring.inference:
             return self._role("reconstruct", len(x), 0, {self._data_name(): self._checked(x)})
         return self.decode(self.encode(x))
