@@ -122,7 +122,10 @@ class Model:
             LatentkitError: the model has no encoder.
         """
         if not {"reconstruct", "encode"} & set(self.wiring.inference) and "decode" in self.wiring.inference:
-            raise LatentkitError(f"'{self.name}' has no encoder; `latentkit invert` searches codes of images instead")
+            raise LatentkitError(
+                f"'{self.name}' has no role 'encode'; it has: {', '.join(self.roles)}\n"
+                "  `latentkit invert` searches codes of images where there is no encoder"
+            )
         if "reconstruct" in self.wiring.inference:
             return self._role("reconstruct", len(x), 0, {self._data_name(): self._checked(x)})
         return self.decode(self.encode(x))
