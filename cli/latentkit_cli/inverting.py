@@ -13,12 +13,13 @@ import typer
 from latentkit.errors import LatentkitError
 from latentkit_cli.options import AsJson, Device, Images, RunPath, Seed, Weights
 from latentkit_cli.output import near, say
-from latentkit_cli.using import Picture, loaded, picture_file, wrote
+from latentkit_cli.using import Picture, loaded, result_file, wrote
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from latentkit import Model
+    from latentkit.latent.inversion import Inversion
 
 Start = Annotated[
     str | None,
@@ -59,7 +60,6 @@ CodesFile = Annotated[
 _MEAN_OF = 1000
 _AT_ONCE = 256
 _TOLD_EVERY = 10
-_SUFFIXES = (".npz", ".safetensors", ".csv")
 
 
 def invert(
@@ -86,13 +86,13 @@ def invert(
 
     \b
     Example:
-      latentkit invert runs/wgan-01 photos/
+      latentkit invert runs/stylegan-01 photos/
       latentkit invert runs/alae-mlp-01 scan.png --steps 500 --error pixel --codes codes.npz
-      latentkit invert runs/biggan-01 photos/ --reject 10
+      latentkit invert runs/ogan-01 photos/ --reject 10
     """
-    file = picture_file(run, out, "inverted.png")
-    if codes is not None and codes.suffix.lower() not in _SUFFIXES:
-        raise LatentkitError(f"--codes {codes}: expected a name that ends in {' or '.join(_SUFFIXES)}")
+    file = result_file(run, out, "inverted.png")
+    if codes is not None:
+        result_file(run, codes, "codes.npz", ".safetensors", ".csv", option="--codes")
     if error not in ("filtered", "pixel"):
         raise LatentkitError(f"--error {error}: expected filtered or pixel")
     model = loaded(run, weights, device)
@@ -139,28 +139,22 @@ def _begun(model: Model, targets: Tensor, start: str | None, seed: int) -> Tenso
         return model.encode(targets)
     if start != "mean":
         raise LatentkitError(f"--start {start}: expected encoder or mean")
-    from latentkit.evaluation.subjects import data_needed
+    from latentkit_cli.ends import drawn_codes
 
-    code = model.wiring.code
-    if code is None:
-        raise LatentkitError(f"'{model.name}' names no code in [inference], so there is none to search for")
-    if data_needed([code]):
-        raise LatentkitError(f"'{model.name}' draws no codes, so they have no mean here; use --start encoder")
-    drawn: Tensor = model.values([code], _MEAN_OF, seed=seed)[0]
+    drawn = drawn_codes(model, _MEAN_OF, seed, "use --start encoder")
     return drawn.mean(0, keepdim=True).expand(len(targets), -1)
 
 
-def _searched(model: Model, targets: Tensor, start: Tensor, how: object, seed: int) -> tuple[Tensor, Tensor]:
+def _searched(model: Model, targets: Tensor, start: Tensor, how: Inversion, seed: int) -> tuple[Tensor, Tensor]:
     import torch
 
-    from latentkit.latent.inversion import Inversion, invert
+    from latentkit.latent import inversion
 
-    assert isinstance(how, Inversion)
     found = []
     for first in range(0, len(targets), _AT_ONCE):
         piece = slice(first, first + _AT_ONCE)
         with _progress(how.steps, f"{first + 1}-{min(first + _AT_ONCE, len(targets))}") as told:
-            found.append(invert(model, targets[piece], start[piece], how, seed=seed, progress=told))
+            found.append(inversion.invert(model, targets[piece], start[piece], how, seed=seed, progress=told))
     return torch.cat([item.codes for item in found]), torch.cat([item.errors for item in found])
 
 

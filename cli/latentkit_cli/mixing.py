@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from latentkit_cli.options import AsJson, Device, RunPath, Weights
-from latentkit_cli.using import Picture, loaded, picture_file, wrote
+from latentkit_cli.using import Picture, loaded, result_file, wrote
 
 Sources = Annotated[
     list[str],
@@ -50,7 +50,7 @@ def mix(
       latentkit mix runs/stylealae-01 --source ann.jpg --destination faces/ --layers coarse
       latentkit mix runs/stylealae-01 --source 1,2,3 --destination 4,5 --layers 0-1 --layers 2-7
     """
-    file = picture_file(run, out, "mixing.png")
+    file = result_file(run, out, "mixing.png")
     model = loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.mixing import chosen_layers, named_layers, style_layers

@@ -81,7 +81,7 @@ def sample(
       latentkit sample runs/biggan-01 --given y=2
       latentkit sample runs/stylealae-01 --given psi=0.7
     """
-    file = picture_file(run, out, "samples.png")
+    file = result_file(run, out, "samples.png")
     if components is not None and prior is None:
         raise LatentkitError("--components: is of a prior, so it needs --prior gmm")
     if given and prior is not None:
@@ -120,7 +120,7 @@ def reconstruct(
     Example:
       latentkit reconstruct runs/ogan-01 photo.jpg scans/ --out pairs.png
     """
-    file = picture_file(run, out, "reconstructions.png")
+    file = result_file(run, out, "reconstructions.png")
     model = loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
@@ -150,7 +150,7 @@ def encode(
       latentkit encode runs/ogan-01 scans/ --out codes.npz
       latentkit encode runs/ogan-01 photo.jpg --json
     """
-    file = picture_file(run, out, "codes.npz", ".safetensors", ".csv")
+    file = result_file(run, out, "codes.npz", ".safetensors", ".csv")
     model = loaded(run, weights, device)
     from latentkit.runs.observing import as_array
     from latentkit_cli.codes import write_codes
@@ -183,7 +183,7 @@ def interpolate(
       latentkit interpolate runs/ogan-01 1 2
       latentkit interpolate runs/ogan-01 ann.jpg ben.jpg --steps 7 --spherical
     """
-    file = picture_file(run, out, "interpolation.png")
+    file = result_file(run, out, "interpolation.png")
     model = loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.runs.observing import as_array, value_range
@@ -221,14 +221,18 @@ def _prior(run: Path, kind: str, components: int | None, weights: str, device: s
     return fit_prior(run, kind, components=chosen, weights=cast("WeightsChoice", weights), device=device)
 
 
-def picture_file(run: Path, out: Path | None, what: str, *others: str) -> Path:
-    """Where the result goes: by default ``RUN-what`` in the folder where the command was given."""
+def result_file(run: Path, out: Path | None, what: str, *others: str, option: str = "--out") -> Path:
+    """Where a result goes: by default ``RUN-what`` in the folder where the command was given.
+
+    Raises:
+        LatentkitError: a name that ends otherwise than ``what`` or one of ``others``.
+    """
     if out is None:
         place = run.resolve()
         return Path(f"{place.name if place.is_dir() else place.parent.name}-{what}")
     suffixes = (Path(what).suffix, *others)
     if out.suffix.lower() not in suffixes:
-        raise LatentkitError(f"--out {out}: expected a name that ends in {' or '.join(suffixes)}")
+        raise LatentkitError(f"{option} {out}: expected a name that ends in {' or '.join(suffixes)}")
     return out
 
 

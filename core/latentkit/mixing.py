@@ -119,7 +119,7 @@ def _style_node(model: Model) -> Node:
     if not found:
         raise LatentkitError(
             f"'{model.name}' makes no styles: mixing needs a 'decode' in which a part makes styles[layers, dim] of the "
-            "code, as in the recipes 'stylegan' and 'stylealae'"
+            "code"
         )
     last = max(found)
     if any(node.is_source("kept") for node in needed([decode], [last])):

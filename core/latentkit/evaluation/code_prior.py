@@ -7,19 +7,18 @@ with full covariances, fitted by expectation maximisation. There to samples of t
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import warnings
 from collections import abc
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor
 
+from latentkit._optional import of_sklearn
 from latentkit.engine.streams import Streams
 from latentkit.errors import LatentkitError, RunError
 from latentkit.runs.files import CHECKSUM, checksum_of, read_tensors, write_tensors
@@ -28,6 +27,7 @@ KINDS = ("gmm",)
 MOST_NUMBERS = 10_000_000
 """In all covariances together."""
 _MAX_ITER, _FLOOR = 200, 1e-6
+_WHO = "fitting a prior needs"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -111,15 +111,15 @@ def fit_gmm(codes: np.ndarray, components: int, seed: int) -> tuple[Tensor, Tens
             f"{components} covariances of codes of {size:,} numbers have {components * size**2:,} numbers, "
             f"more than the {MOST_NUMBERS:,} that are fitted; take fewer components"
         )
-    late = _module("sklearn.exceptions").ConvergenceWarning
+    late = of_sklearn("sklearn.exceptions", _WHO).ConvergenceWarning
     rows = codes.astype(np.float64)
     # In the unit of the codes' own spread, so that the floor of the covariances means the same for every model.
     unit = float(rows.std()) or 1.0
-    mixture = _module("sklearn.mixture").GaussianMixture(
+    mixture = of_sklearn("sklearn.mixture", _WHO).GaussianMixture(
         components, covariance_type="full", reg_covar=_FLOOR, max_iter=_MAX_ITER, random_state=seed % 2**32
     )
     # One thread: more gain nothing on matrices of this size, and would make the last digits depend on their number.
-    one = _module("threadpoolctl").threadpool_limits(1)
+    one = of_sklearn("threadpoolctl", _WHO).threadpool_limits(1)
     with warnings.catch_warnings(record=True) as caught, one:
         warnings.simplefilter("always")
         try:
@@ -134,13 +134,6 @@ def fit_gmm(codes: np.ndarray, components: int, seed: int) -> tuple[Tensor, Tens
     means, covariances = torch.from_numpy(mixture.means_ * unit), torch.from_numpy(mixture.covariances_ * unit**2)
     weights = torch.from_numpy(mixture.weights_ / mixture.weights_.sum())
     return means, covariances, weights, notes
-
-
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise LatentkitError("fitting a prior needs scikit-learn: pip install 'latentkit[eval]'") from None
 
 
 def fits(notes: abc.Mapping[str, object], wanted: abc.Mapping[str, object]) -> bool:

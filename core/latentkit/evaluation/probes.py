@@ -6,21 +6,20 @@ as in its released code: exact Euclidean neighbours, linear SVM with C = 0.02 an
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from typing import Any
 
 import attrs
 import numpy as np
 import torch
 
+from latentkit._optional import of_sklearn
 from latentkit.engine.batches import Samples
-from latentkit.errors import LatentkitError
 from latentkit.evaluation.subjects import features, finite, images, labels, lacks_held_out, lacks_labels, lacks_role
 from latentkit.interfaces import Figure, Metric
 from latentkit.model import Model
 
 C, MAX_ITER = 0.02, 5000
+_WHO = "classifiers need"
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +85,7 @@ def nearest(train: np.ndarray, known: np.ndarray, test: np.ndarray) -> np.ndarra
     Raises:
         LatentkitError: scikit-learn is not installed.
     """
-    classifier = _sklearn("neighbors").KNeighborsClassifier(1)
+    classifier = of_sklearn("sklearn.neighbors", _WHO).KNeighborsClassifier(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that many classes may mean a regression
         classifier.fit(train, known)
@@ -99,22 +98,15 @@ def linear(train: np.ndarray, known: np.ndarray, test: np.ndarray) -> tuple[np.n
     Raises:
         LatentkitError: scikit-learn is not installed.
     """
-    late = _sklearn("exceptions").ConvergenceWarning
+    late = of_sklearn("sklearn.exceptions", _WHO).ConvergenceWarning
     # dual was the default at the time; later versions choose by the shape.
-    classifier = _sklearn("svm").LinearSVC(C=C, max_iter=MAX_ITER, dual=True, random_state=0)
+    classifier = of_sklearn("sklearn.svm", _WHO).LinearSVC(C=C, max_iter=MAX_ITER, dual=True, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         classifier.fit(train, known)
     converged = not any(issubclass(warning.category, late) for warning in caught)
     notes: dict[str, object] = {"C": C, "max_iter": MAX_ITER, "random_state": 0, "converged": converged}
     return np.asarray(classifier.predict(test)), notes
-
-
-def _sklearn(module: str) -> Any:
-    try:
-        return importlib.import_module(f"sklearn.{module}")
-    except ImportError:
-        raise LatentkitError("classifiers need scikit-learn: pip install 'latentkit[eval]'") from None
 
 
 def _pixels(model: Model, samples: Samples, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

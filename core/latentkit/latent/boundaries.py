@@ -5,20 +5,21 @@ Shen, Gu, Tang, Zhou 2020, https://arxiv.org/abs/1907.10786: a linear support ve
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor
 
+from latentkit._optional import of_sklearn
 from latentkit.errors import LatentkitError
 
 Kind = Literal["svm", "logistic"]
 KINDS: tuple[Kind, ...] = ("svm", "logistic")
 C, MAX_ITER = 1.0, 10_000
+_WHO = "boundaries need"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -59,10 +60,12 @@ def boundary(z: Tensor, attribute: Tensor, kind: Kind = "svm", *, regularization
     codes, labels = z.detach().cpu().double().numpy(), attribute.detach().cpu().numpy()
     _check(codes, labels, regularization)
     if kind == "svm":
-        classifier = _sklearn("svm").LinearSVC(C=regularization, max_iter=MAX_ITER, dual="auto", random_state=0)
+        classifier = of_sklearn("sklearn.svm", _WHO).LinearSVC(
+            C=regularization, max_iter=MAX_ITER, dual="auto", random_state=0
+        )
     else:
-        classifier = _sklearn("linear_model").LogisticRegression(C=regularization, max_iter=MAX_ITER)
-    late = _sklearn("exceptions").ConvergenceWarning
+        classifier = of_sklearn("sklearn.linear_model", _WHO).LogisticRegression(C=regularization, max_iter=MAX_ITER)
+    late = of_sklearn("sklearn.exceptions", _WHO).ConvergenceWarning
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         classifier.fit(codes, labels.astype(int))
@@ -90,10 +93,3 @@ def _check(codes: np.ndarray, labels: np.ndarray, regularization: float) -> None
         raise LatentkitError("boundary: expected finite codes, found NaN or infinity")
     if not regularization > 0:
         raise LatentkitError(f"boundary: expected a regularization above 0, found {regularization:g}")
-
-
-def _sklearn(module: str) -> Any:
-    try:
-        return importlib.import_module(f"sklearn.{module}")
-    except ImportError:
-        raise LatentkitError("boundaries need scikit-learn: pip install 'latentkit[eval]'") from None
