@@ -15,6 +15,8 @@ from latentkit.errors import LatentkitError
 from latentkit_cli.checking import check, explain
 from latentkit_cli.composing import compose
 from latentkit_cli.converting import convert
+from latentkit_cli.directions import directions
+from latentkit_cli.editing import edit
 from latentkit_cli.evaluating import evaluate
 from latentkit_cli.faults import tell_faults
 from latentkit_cli.inverting import invert
@@ -29,7 +31,7 @@ COMMANDS: dict[str, abc.Callable[..., None]] = {
     "compose": compose, "convert": convert, "check": check, "explain": explain,
     "list": components, "show": show, "recipes": recipes, "plugins": plugins,
     "sample": sample, "reconstruct": reconstruct, "encode": encode, "interpolate": interpolate,
-    "mix": mix, "invert": invert, "eval": evaluate,
+    "mix": mix, "invert": invert, "edit": edit, "eval": evaluate,
 }  # fmt: skip
 
 
@@ -66,6 +68,7 @@ def _app() -> typer.Typer:
     app.callback()(_latentkit)
     for name, function in COMMANDS.items():
         app.command(name)(function)
+    app.add_typer(directions, name="directions")
     app.add_typer(plugin, name="plugin")
     return app
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from latentkit import Model
-from latentkit.errors import LatentkitError
-from latentkit.evaluation.subjects import data_needed
+from latentkit.latent.codes import drawn_codes
 from latentkit_cli.images import read_images
 
 
@@ -23,23 +22,7 @@ def code_of(model: Model, given: str) -> Tensor:
     if not given.isdecimal() or Path(given).exists():
         images, _ = read_images(model, [Path(given)])
         return model.encode(images[:1])
-    return drawn_codes(model, 1, int(given), "give image files instead of seeds")
-
-
-def drawn_codes(model: Model, count: int, seed: int, instead: str) -> Tensor:
-    """Codes as the recipe draws them, [count, dim]; ``instead`` is what to do where it draws none.
-
-    Raises:
-        LatentkitError: the model names no code, or computes it from data.
-    """
-    code = model.wiring.code
-    if code is None:
-        raise LatentkitError(f"'{model.name}' names no code in [inference], so there is nothing to draw")
-    data = sorted(data_needed([code]))
-    if data:
-        raise LatentkitError(f"'{model.name}' computes its code from {', '.join(data)} and draws none; {instead}")
-    value: Tensor = model.values([code], count, seed=seed)[0]
-    return value
+    return drawn_codes(model, 1, int(given), instead="give image files instead of seeds")
 
 
 def codes_of(model: Model, given: abc.Sequence[str]) -> Tensor:

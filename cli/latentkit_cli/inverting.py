@@ -97,6 +97,7 @@ def invert(
         raise LatentkitError(f"--error {error}: expected filtered or pixel")
     model = loaded(run, weights, device)
     from latentkit import pictures
+    from latentkit.latent.codes import is_normal
     from latentkit.latent.filtered import FilteredError, squared_error
     from latentkit.latent.inversion import Inversion
     from latentkit.latent.records import kept
@@ -105,7 +106,7 @@ def invert(
     from latentkit_cli.images import read_images
 
     if bounded is None:
-        bounded = model.wiring.code is not None and model.wiring.code.is_source("draw")
+        bounded = is_normal(model)
     measure = FilteredError(sigma=sigma) if error == "filtered" else squared_error
     how = Inversion(steps=steps, rate=rate, error=measure, bounded=bounded)
     targets, names = read_images(model, images)
@@ -139,9 +140,9 @@ def _begun(model: Model, targets: Tensor, start: str | None, seed: int) -> Tenso
         return model.encode(targets)
     if start != "mean":
         raise LatentkitError(f"--start {start}: expected encoder or mean")
-    from latentkit_cli.ends import drawn_codes
+    from latentkit.latent.codes import drawn_codes
 
-    drawn = drawn_codes(model, _MEAN_OF, seed, "use --start encoder")
+    drawn = drawn_codes(model, _MEAN_OF, seed, instead="use --start encoder")
     return drawn.mean(0, keepdim=True).expand(len(targets), -1)
 
 

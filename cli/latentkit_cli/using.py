@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from latentkit.errors import LatentkitError
+from latentkit_cli.amounts import Attributes, DirectionsFile, Places, asked_edits, known_directions
 from latentkit_cli.options import AsJson, Device, Images, RunPath, Seed, Weights
 from latentkit_cli.output import emit, near
 
@@ -61,6 +62,9 @@ def sample(
     prior: Prior = None,
     components: Components = None,
     given: Given = None,
+    attributes: Attributes = None,
+    places: Places = None,
+    directions: DirectionsFile = None,
     out: Picture = None,
     weights: Weights = "average",
     device: Device = "cpu",
@@ -74,12 +78,15 @@ def sample(
     With --given, samples are of the class that is named, counted from 0, where the model was trained with labels; and
     scalars of the recipe that samples are made with have another value.
 
+    With --attribute or --at, codes are drawn, moved along directions of the run, and decoded.
+
     \b
     Example:
       latentkit sample runs/ogan-01 -n 64 --seed 1 --out samples.png
       latentkit sample runs/ogan-01 --prior gmm --components 20
       latentkit sample runs/biggan-01 --given y=2
       latentkit sample runs/stylealae-01 --given psi=0.7
+      latentkit sample runs/ogan-01 --attribute zoom=+0.2
     """
     file = result_file(run, out, "samples.png")
     if components is not None and prior is None:
@@ -91,14 +98,16 @@ def sample(
     from latentkit.runs.observing import as_array, value_range
 
     facts: dict[str, object] = {"n": count, "seed": seed, "step": model.step}
-    if given:
-        facts["given"] = given
-    if prior is None:
-        images = _sampled(model, count, seed, given or [])
-    else:
+    facts |= {key: value for key, value in (("given", given), ("attributes", attributes), ("at", places)) if value}
+    codes = None
+    if prior is not None:
         fitted = _prior(run, prior, components, weights, str(model.device))
-        images = model.decode(fitted.sample(count, seed))
+        codes = fitted.sample(count, seed)
         facts["prior"] = fitted.notes
+    if attributes or places:
+        images = _moved(model, run, directions, (attributes, places), codes, count, seed, given)
+    else:
+        images = _sampled(model, count, seed, given or []) if codes is None else model.decode(codes)
     pictures.save_png(pictures.grid(as_array(images), value_range(model)), file)
     wrote(file, as_json, **facts)
 
@@ -211,6 +220,22 @@ def _sampled(model: Model, count: int, seed: int, given: list[str]) -> Tensor:
     values = given_values(model, "sample", given, count)
     images: Tensor = model.values([model.wiring.inference["sample"]], count, seed=seed, given=values)[0]
     return images
+
+
+def _moved(
+    model: Model, run: Path, file: Path | None, asked: tuple[list[str] | None, list[str] | None], codes: Tensor | None,
+    count: int, seed: int, given: list[str] | None,
+) -> Tensor:  # fmt: skip
+    """Images of drawn codes, or of these, moved along directions."""
+    from latentkit import edited
+    from latentkit.latent.codes import drawn_codes
+    from latentkit_cli.given import given_values
+
+    edits = asked_edits(known_directions(model, run, file), *asked)
+    values = given_values(model, "decode", given, 1) if given else {}
+    if codes is None:
+        codes = drawn_codes(model, count, seed, given=values, instead="give --prior gmm")
+    return edited(model, codes, edits, given=values, seed=seed)
 
 
 def _prior(run: Path, kind: str, components: int | None, weights: str, device: str) -> CodePrior:

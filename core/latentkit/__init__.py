@@ -30,8 +30,11 @@ if TYPE_CHECKING:
         Conversion,
         Converter,
         DataSource,
+        Direction,
+        DirectionFinder,
         Discriminator,
         Encoder,
+        Examples,
         Function,
         Generator,
         Loss,
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
         Prior,
         Regularizer,
     )
+    from latentkit.latent.edits import Edit, edited
+    from latentkit.latent.finding import find_directions
     from latentkit.model import Model
     from latentkit.optimizers import Optimizer
     from latentkit.proof import Report
@@ -60,8 +65,11 @@ _HOMES = {
     "evaluation.expost": ("fit_prior",),
     "functions": ("loss", "regularizer", "stateless"),
     "hooks": ("hookimpl",),
-    "interfaces": ("Conversion", "Converter", "DataSource", "Discriminator", "Encoder", "Function", "Generator",
-                   "Loss", "Mapping", "Metric", "Observer", "Part", "Prior", "Regularizer"),
+    "interfaces": ("Conversion", "Converter", "DataSource", "Direction", "DirectionFinder", "Discriminator", "Encoder",
+                   "Examples", "Function", "Generator", "Loss", "Mapping", "Metric", "Observer", "Part", "Prior",
+                   "Regularizer"),
+    "latent.edits": ("Edit", "edited"),
+    "latent.finding": ("find_directions",),
     "model": ("Model",),
     "optimizers": ("Optimizer",),
     "proof": ("Report",),
@@ -74,12 +82,13 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "CodePrior", "Comparison", "Conversion", "Converter", "DataError", "DataSource", "Discriminator", "Encoder",
-    "Function", "Generator", "Interrupted", "LatentkitError", "LatentkitWarning", "Loss", "Mapping", "Metric",
-    "Mismatch", "Model", "NotFiniteError", "Observer", "Optimizer", "Part", "Prior", "Problem", "Recipe", "RecipeError",
-    "RegistryError", "Regularizer", "Report", "Run", "RunError", "StopRun", "check", "compare", "compare_figures",
-    "compose", "convert", "evaluate", "explain", "fit_prior", "hookimpl", "load", "loss", "read", "recipes",
-    "refuse_mixed", "regularizer", "stateless", "train",
+    "CodePrior", "Comparison", "Conversion", "Converter", "DataError", "DataSource", "Direction", "DirectionFinder",
+    "Discriminator", "Edit", "Encoder", "Examples", "Function", "Generator", "Interrupted", "LatentkitError",
+    "LatentkitWarning", "Loss", "Mapping", "Metric", "Mismatch", "Model", "NotFiniteError", "Observer", "Optimizer",
+    "Part", "Prior", "Problem", "Recipe", "RecipeError", "RegistryError", "Regularizer", "Report", "Run", "RunError",
+    "StopRun", "check", "compare", "compare_figures", "compose", "convert", "edited", "evaluate", "explain",
+    "find_directions", "fit_prior", "hookimpl", "load", "loss", "read", "recipes", "refuse_mixed", "regularizer",
+    "stateless", "train",
 ]  # fmt: skip
 
 

@@ -13,8 +13,10 @@ from torch import Tensor
 import latentkit as lk
 from latentkit.engine.training import Training
 from latentkit.errors import LatentkitError, RunError
-from latentkit.latent.direction_files import Direction, read_directions, write_directions
-from latentkit.latent.finders import FINDERS, ClosedForm, PrincipalComponents, pulled_back
+from latentkit.interfaces import Direction
+from latentkit.latent.decompositions import closed_form_axes, principal_axes, pulled_back
+from latentkit.latent.direction_files import read_directions, write_directions
+from latentkit.latent.lattice import Lattice
 from latentkit.runs.files import CHECKSUM, checksum_of, read_tensors, write_tensors
 
 
@@ -33,7 +35,7 @@ def same_line(a: Tensor, b: Tensor) -> None:
 def test_principal_components_are_the_axes_of_spread() -> None:
     axes, spread = rotation(4), torch.tensor([5.0, 2.0, 1.0, 0.1], dtype=torch.float64)
     grid = torch.cat([torch.eye(4), -torch.eye(4)]).double() * 2  # standard deviation 1 along each axis
-    found = PrincipalComponents().find((grid * spread) @ axes.T + 7, 3)
+    found = principal_axes((grid * spread) @ axes.T + 7, 3)
     torch.testing.assert_close(found.strengths, spread[:3])
     for i in range(3):
         same_line(found.directions[i], axes[:, i])
@@ -42,7 +44,7 @@ def test_principal_components_are_the_axes_of_spread() -> None:
 
 def test_the_closed_form_has_the_eigenvectors_of_the_weights() -> None:
     weights = numbers(6, 4)
-    found = ClosedForm(unit_rows=False).find(weights, 4)
+    found = closed_form_axes(weights, 4, unit_rows=False)
     values, vectors = torch.linalg.eigh(weights.T @ weights)
     torch.testing.assert_close(found.strengths, values.flip(0))
     for i in range(4):
@@ -51,14 +53,14 @@ def test_the_closed_form_has_the_eigenvectors_of_the_weights() -> None:
 
 def test_outputs_of_a_layer_count_alike_where_they_should() -> None:
     weights = torch.tensor([[100.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    assert ClosedForm(unit_rows=False).find(weights, 1).directions.tolist() == [[1, 0]]
-    assert ClosedForm().find(weights, 1).directions.tolist() == [[0, 1]]
+    assert closed_form_axes(weights, 1, unit_rows=False).directions.tolist() == [[1, 0]]
+    assert closed_form_axes(weights, 1).directions.tolist() == [[0, 1]]
 
 
 def test_directions_of_features_become_directions_of_codes() -> None:
     codes, map_ = numbers(50, 3), numbers(3, 8, seed=1)
     features = codes @ map_ + 4
-    found = PrincipalComponents().find(features, 3)
+    found = principal_axes(features, 3)
     back = pulled_back(found, features, codes)
     torch.testing.assert_close(back.directions.norm(dim=1), torch.ones(3, dtype=torch.float64))
     # Of a linear map the features of these directions are the directions of the features.
@@ -68,15 +70,14 @@ def test_directions_of_features_become_directions_of_codes() -> None:
         pulled_back(found, features, codes[:4])
 
 
-@pytest.mark.parametrize("name", FINDERS)
-def test_a_matrix_without_such_directions_is_refused(name: str) -> None:
-    finder = FINDERS[name]()
+@pytest.mark.parametrize(("axes", "name"), [(principal_axes, "principal axes"), (closed_form_axes, "closed form")])
+def test_a_matrix_without_such_directions_is_refused(axes: abc.Callable[[Tensor, int], object], name: str) -> None:
     for wrong in (0, 4):
         with pytest.raises(LatentkitError, match=rf"{name}: expected 1 to 3 directions .* found {wrong}"):
-            finder.find(numbers(9, 3), wrong)
+            axes(numbers(9, 3), wrong)
     for matrix in (numbers(3), numbers(0, 3), numbers(4, 3) * math.nan):
         with pytest.raises(LatentkitError, match=rf"{name}: expected a finite matrix \[rows, dim\]"):
-            finder.find(matrix, 1)
+            axes(matrix, 1)
 
 
 Start = abc.Callable[..., Training]
@@ -93,7 +94,8 @@ def test_a_file_gives_back_what_was_written(models: tuple[lk.Model, lk.Model], t
     path, rows = tmp_path / "directions.safetensors", numbers(2, 6).float()
     written = {
         "left-right": Direction(
-            vector=rows[0], space="z", found="trajectories", range=(-2, 1.5), details={"sigma": 3.0, "class": 4}
+            vector=rows[0], found="trajectories", range=(-2, 1.5), details={"sigma": 3.0, "class": 4}, unit="image widths",
+            scale=Lattice(slopes=rows[1].abs(), low=-2.0, high=3.0),
         ),
         "Lächeln, \"breit\"": Direction(vector=rows[1], space="styles", layers=(0, 2), found="boundary"),
     }  # fmt: skip
@@ -101,10 +103,15 @@ def test_a_file_gives_back_what_was_written(models: tuple[lk.Model, lk.Model], t
     read = read_directions(path, models[0])
     assert list(read) == list(written)
     for name, direction in written.items():
-        assert torch.equal(read[name].vector, direction.vector)
-        assert (read[name].space, read[name].layers, read[name].found, read[name].range, read[name].details) == (
-            direction.space, direction.layers, direction.found, direction.range, direction.details,
+        found, scale = read[name], direction.scale
+        assert torch.equal(found.vector, direction.vector)
+        assert (found.space, found.layers, found.found, found.range, found.details, found.unit) == (
+            direction.space, direction.layers, direction.found, direction.range, direction.details, direction.unit,
         )  # fmt: skip
+        assert (found.scale is None) == (scale is None)
+        if scale is not None and found.scale is not None:
+            assert torch.equal(found.scale.slopes, scale.slopes)
+            assert (found.scale.low, found.scale.high) == (scale.low, scale.high)
 
 
 def test_a_file_of_another_model_is_refused(models: tuple[lk.Model, lk.Model], tmp_path: Path) -> None:
@@ -124,7 +131,7 @@ def test_damaged_and_foreign_files_are_refused(models: tuple[lk.Model, lk.Model]
         read_directions(path, model)
     write_directions(path, {"u": Direction(vector=torch.ones(3), found="closed-form")}, model)
     tensors, notes = read_tensors(path)
-    write_tensors(path, {"u": torch.zeros(3)}, notes)
+    write_tensors(path, {"vector.u": torch.zeros(3)}, notes)
     with pytest.raises(RunError, match="damaged"):
         read_directions(path, model)
     text = notes["directions"]
@@ -132,6 +139,7 @@ def test_damaged_and_foreign_files_are_refused(models: tuple[lk.Model, lk.Model]
         (text.replace("format = 1", "format = 2"), "expected directions in format 1, found 2"),
         (text.replace("space", "where"), "found a header that is none"),
         (text.replace("u =", "v ="), "found a header that is none"),
+        (text.replace("found =", "knots = [1.0], found ="), "found a header that is none"),
         ("direction = 3", "found a header that is none"),
         ("[", "found a header that is none"),
     ):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from latentkit.interfaces.component import Component
 from latentkit.interfaces.converters import Conversion, Converter
+from latentkit.interfaces.directions import Direction, DirectionFinder, Examples
 from latentkit.interfaces.metrics import Figure, Metric
 from latentkit.interfaces.observers import Observer
 from latentkit.interfaces.parts import (
@@ -39,8 +40,11 @@ __all__ = [
     "Conversion",
     "Converter",
     "DataSource",
+    "Direction",
+    "DirectionFinder",
     "Discriminator",
     "Encoder",
+    "Examples",
     "Figure",
     "Function",
     "Generator",

@@ -1,12 +1,13 @@
 """Files of directions: safetensors, with TOML in the header: where each applies, how it was found, in which model.
 
-The tensors are the directions, by name. The header's ``directions`` is such a text::
+The tensors are the vectors, ``vector.NAME``, and of those that have one the slopes of their scale, ``scale.NAME``. The
+header's ``directions`` is such a text::
 
     format = 1
     model = { name = "stylealae", fingerprint = "5f6b..." }
 
     [direction]
-    left-right = { space = "z", found = "trajectories", range = [-2.1, 1.9] }
+    left-right = { space = "code", found = "trajectories", unit = "widths", range = [-2.1, 1.9], knots = [-5.0, 5.0] }
     smile = { space = "styles", found = "boundary", layers = [0, 1, 2] }
 
     [details]
@@ -19,55 +20,19 @@ import tomllib
 from collections import abc
 from pathlib import Path
 
-import attrs
-import torch
 from torch import Tensor
 
 from latentkit.errors import LatentkitError, RunError
+from latentkit.interfaces.directions import Direction
+from latentkit.latent.lattice import Lattice
 from latentkit.model import Model
 from latentkit.recipe.writing import to_toml
 from latentkit.runs.files import CHECKSUM, checksum_of, read_tensors, write_tensors
 from latentkit.runs.fingerprint import fingerprint
 
 FORMAT = 1
-Detail = str | int | float | bool
 _HEADER = "directions"
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Direction:
-    """A direction and what is known of it.
-
-    Attributes:
-        vector: finite, [dim]. Of length 1 where coordinates along it are meant; an attribute's vector has its own.
-        found: how, by the name of a finder or of a method.
-        space: where it applies, by a name of the recipe's: the code of ``decode``, a draw, ``styles``.
-        layers: of styles, counted from 0; of all where there are none.
-        range: lowest and highest coordinate along it that was measured.
-        details: options of how it was found.
-    """
-
-    vector: Tensor = attrs.field()
-    found: str
-    space: str = "code"
-    layers: tuple[int, ...] = attrs.field(default=())
-    range: tuple[float, float] | None = attrs.field(default=None)
-    details: abc.Mapping[str, Detail] = attrs.field(factory=dict)
-
-    @vector.validator
-    def _finite(self, _: object, value: Tensor) -> None:
-        if value.ndim != 1 or not len(value) or not value.is_floating_point() or not value.isfinite().all():
-            raise LatentkitError(f"direction: expected finite numbers [dim], found {list(value.shape)}")
-
-    @layers.validator
-    def _counted(self, _: object, value: tuple[int, ...]) -> None:
-        if not all(type(layer) is int and layer >= 0 for layer in value):
-            raise LatentkitError(f"direction: expected layers counted from 0, found {list(value)}")
-
-    @range.validator
-    def _ordered(self, _: object, value: tuple[float, float] | None) -> None:
-        if value is not None and not (len(value) == 2 and -torch.inf < value[0] <= value[1] < torch.inf):
-            raise LatentkitError(f"direction: expected a range from low to high, found {list(value)}")
+_VECTOR, _SCALE = "vector.", "scale."
 
 
 def write_directions(path: Path, directions: abc.Mapping[str, Direction], model: Model) -> None:
@@ -79,6 +44,9 @@ def write_directions(path: Path, directions: abc.Mapping[str, Direction], model:
     """
     if not directions:
         raise LatentkitError(f"{path}: expected at least one direction to write, found none")
+    for name in directions:
+        if not name.strip() or "=" in name:
+            raise LatentkitError(f"direction '{name}': expected a name without '='; NAME=AMOUNT is how it is asked for")
     header = {
         "format": FORMAT, "model": {"name": model.name, "fingerprint": fingerprint(model)},
         "direction": {name: _table(direction) for name, direction in directions.items()},
@@ -86,7 +54,11 @@ def write_directions(path: Path, directions: abc.Mapping[str, Direction], model:
         "details": {name: dict(direction.details) for name, direction in directions.items() if direction.details},
     }  # fmt: skip
     # A copy: safetensors refuses tensors that share memory, as rows of one matrix do.
-    tensors = {name: direction.vector.detach().cpu().clone() for name, direction in directions.items()}
+    tensors = {}
+    for name, direction in directions.items():
+        tensors[f"{_VECTOR}{name}"] = direction.vector.detach().cpu().clone()
+        if direction.scale is not None:
+            tensors[f"{_SCALE}{name}"] = direction.scale.slopes.detach().cpu().clone()
     notes = {_HEADER: to_toml(header)}
     write_tensors(path, tensors, {**notes, CHECKSUM: checksum_of(tensors, notes)})
 
@@ -109,11 +81,10 @@ def read_directions(path: Path, model: Model) -> dict[str, Direction]:
             fact = f"expected directions in format {FORMAT}, found {tables['format']}"
             raise RunError(f"{path}: {fact}; it was written by another version of latentkit")
         _same_model(path, tables["model"], model)
+        tensors = {key: value.to(model.device, model.dtype) for key, value in tensors.items()}
+        details = tables.get("details", {})
         return {
-            name: _direction(
-                tensors[name].to(model.device, model.dtype),
-                {**table, "details": tables.get("details", {}).get(name, {})},
-            )
+            name: _direction(name, tensors, {**table, "details": details.get(name, {})})
             for name, table in tables["direction"].items()
         }
     except RunError:
@@ -136,17 +107,25 @@ def _table(direction: Direction) -> dict[str, object]:
     table: dict[str, object] = {"space": direction.space, "found": direction.found}
     if direction.layers:
         table["layers"] = list(direction.layers)
+    if direction.unit:
+        table["unit"] = direction.unit
     if direction.range is not None:
         table["range"] = [float(end) for end in direction.range]
+    if direction.scale is not None:
+        table["knots"] = [float(direction.scale.low), float(direction.scale.high)]
     return table
 
 
-def _direction(vector: Tensor, table: abc.Mapping[str, object]) -> Direction:
+def _direction(name: str, tensors: abc.Mapping[str, Tensor], table: abc.Mapping[str, object]) -> Direction:
     known = dict(table)
-    for name in ("layers", "range"):
-        value = known.get(name, ())
+    for key in ("layers", "range"):
+        value = known.get(key, ())
         if not isinstance(value, list | tuple):
-            raise TypeError(f"'{name}' is no list")
+            raise TypeError(f"'{key}' is no list")
         if value:
-            known[name] = tuple(value)
-    return Direction(vector=vector, **known)  # type: ignore[arg-type]  # the validators look
+            known[key] = tuple(value)
+    knots = known.pop("knots", None)
+    if knots is not None:
+        low, high = (float(end) for end in knots)  # type: ignore[attr-defined]  # what is no pair, is an error
+        known["scale"] = Lattice(slopes=tensors[f"{_SCALE}{name}"], low=low, high=high)
+    return Direction(vector=tensors[f"{_VECTOR}{name}"], **known)  # type: ignore[arg-type]  # the validators look

@@ -58,6 +58,21 @@ class Lattice:
         rise = h * (2 * below - self.slopes - below[-1])  # of the knots before, less that of those after
         return self.slopes[at] * (inside - knots[at]) + rise[at]
 
+    def inverse(self, position: Tensor) -> Tensor:
+        """Where ``g`` has these values, element by element; the lowest such place, and an end for what is beyond it."""
+        h = self.half_width
+        edges = torch.cat([self.knots - h, self.knots[-1:] + h])  # between which g is a line
+        heights = self(edges)
+        wanted = position.clamp(heights[0], heights[-1])
+        at = torch.searchsorted(heights, wanted.contiguous(), right=False).clamp(1, len(self.slopes))
+        rise = wanted - heights[at - 1]
+        # Where g is flat nothing is to rise, and the lowest place is the edge before.
+        return edges[at - 1] + torch.where(rise > 0, rise / self.slopes[at - 1], 0)
+
+    def stretched(self, factor: float) -> Lattice:
+        """The lattice of ``s -> g(factor s)``, a factor above 0."""
+        return Lattice(slopes=self.slopes * factor, low=self.low / factor, high=self.high / factor)
+
     def roughness(self) -> Tensor:
         """Mean squared difference of neighbouring slopes, a scalar."""
         return self.slopes.diff().square().mean()

@@ -27,6 +27,8 @@ class Transformation(ABC):
 
     __slots__ = ()
     name: ClassVar[str]
+    unit: ClassVar[str] = ""
+    """Of an amount, in words."""
 
     @abstractmethod
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -47,6 +49,7 @@ class HorizontalShift(Transformation):
     """Content moves by ``int(t width)`` pixels, to the right where t is positive."""
 
     name: ClassVar[str] = "horizontal-shift"
+    unit: ClassVar[str] = "image widths"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -59,6 +62,7 @@ class VerticalShift(Transformation):
     """Content moves by ``int(t height)`` pixels, down where t is positive."""
 
     name: ClassVar[str] = "vertical-shift"
+    unit: ClassVar[str] = "image heights"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -74,6 +78,7 @@ class Zoom(Transformation):
     """
 
     name: ClassVar[str] = "zoom"
+    unit: ClassVar[str] = "of the size"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -93,6 +98,7 @@ class Brightness(Transformation):
     """Values rise by t halves of the range, clipped to it; in [-1, 1] by t itself."""
 
     name: ClassVar[str] = "brightness"
+    unit: ClassVar[str] = "half ranges"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -110,6 +116,7 @@ class Rotation(Transformation):
     """
 
     name: ClassVar[str] = "rotation"
+    unit: ClassVar[str] = "radians"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from latentkit.errors import LatentkitError, RegistryError, nearest
 from latentkit.interfaces import Component
 from latentkit.registry.catalogue import Entry
 from latentkit.registry.manager import Registry, default_registry
-from latentkit.testing import parts, priors, recipes, sources, updates, watching
+from latentkit.testing import finders, parts, priors, recipes, sources, updates, watching
 from latentkit.testing.checks import Check, Nonconforming, NotExercised
 from latentkit.testing.subjects import Subject
 from latentkit.testing.workplace import Workplace
@@ -26,6 +26,7 @@ _KINDS: dict[str, abc.Callable[[Subject], Looks]] = {
     "constraint": updates.constraint_checks,
     "metric": watching.metric_checks,
     "observer": watching.observer_checks,
+    "direction": finders.finder_checks,
 }
 
 

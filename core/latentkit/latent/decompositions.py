@@ -6,9 +6,6 @@ Zhou 2021, https://arxiv.org/abs/2007.06600.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
-
 import attrs
 import torch
 from torch import Tensor
@@ -29,64 +26,40 @@ class Found:
     strengths: Tensor
 
 
-class DirectionFinder(ABC):
-    """What makes directions of a matrix; the interface of any further one. Subclasses are frozen values."""
-
-    __slots__ = ()
-    name: ClassVar[str]
-
-    @abstractmethod
-    def find(self, matrix: Tensor, count: int) -> Found:
-        """Some directions of a matrix [rows, dim].
-
-        Raises:
-            LatentkitError: a matrix that is none or not finite, or more directions than there can be.
-        """
-
-
-@attrs.frozen(kw_only=True)
-class PrincipalComponents(DirectionFinder):
-    """Of rows that are codes (mapped latents, say): the axes of their largest spread about their mean.
+def principal_axes(rows: Tensor, count: int) -> Found:
+    """Of rows that are codes (mapped latents, say), [n, dim]: the axes of their largest spread about their mean.
 
     Strengths are standard deviations, population. Where rows are a layer's features, :func:`pulled_back` has the
     directions of the codes they were made of.
+
+    Raises:
+        LatentkitError: a matrix that is none or not finite, or more directions than there can be.
     """
-
-    name: ClassVar[str] = "principal-components"
-
-    def find(self, matrix: Tensor, count: int) -> Found:
-        """See the class."""
-        _check(self, matrix, count, min(len(matrix) - 1, matrix.shape[-1]))
-        _, values, axes = torch.linalg.svd(matrix - matrix.mean(0), full_matrices=False)
-        return Found(directions=_signed(axes[:count]), strengths=values[:count] / len(matrix) ** 0.5)
+    _check("principal axes", rows, count, min(len(rows) - 1, rows.shape[-1]))
+    _, values, axes = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    return Found(directions=_signed(axes[:count]), strengths=values[:count] / len(rows) ** 0.5)
 
 
-@attrs.frozen(kw_only=True)
-class ClosedForm(DirectionFinder):
+def closed_form_axes(weights: Tensor, count: int, *, unit_rows: bool = True) -> Found:
     """Of the weights [outputs, dim] of the layer that reads a code: along which its outputs change the most.
 
     These are eigenvectors of ``A' A`` in the order of their eigenvalues, which are the strengths. Of several layers the
     weights are stacked.
 
-    Attributes:
+    Args:
+        weights: [outputs, dim].
+        count: how many.
         unit_rows: every output counts alike, as in the released code, whose order of directions is not sorted.
+
+    Raises:
+        LatentkitError: a matrix that is none or not finite, or more directions than there can be.
     """
-
-    name: ClassVar[str] = "closed-form"
-    unit_rows: bool = True
-
-    def find(self, matrix: Tensor, count: int) -> Found:
-        """See the class."""
-        _check(self, matrix, count, min(matrix.shape))
-        if self.unit_rows:
-            matrix = torch.nn.functional.normalize(matrix, dim=1)
-        # The singular values' squares are the eigenvalues, to twice the digits.
-        _, values, axes = torch.linalg.svd(matrix, full_matrices=False)
-        return Found(directions=_signed(axes[:count]), strengths=values[:count].square())
-
-
-FINDERS: dict[str, type[DirectionFinder]] = {kind.name: kind for kind in (PrincipalComponents, ClosedForm)}
-"""What is shipped, by name."""
+    _check("closed form", weights, count, min(weights.shape))
+    if unit_rows:
+        weights = torch.nn.functional.normalize(weights, dim=1)
+    # The singular values' squares are the eigenvalues, to twice the digits.
+    _, values, axes = torch.linalg.svd(weights, full_matrices=False)
+    return Found(directions=_signed(axes[:count]), strengths=values[:count].square())
 
 
 def pulled_back(found: Found, features: Tensor, codes: Tensor) -> Found:
@@ -114,13 +87,11 @@ def pulled_back(found: Found, features: Tensor, codes: Tensor) -> Found:
     return Found(directions=torch.nn.functional.normalize(solution, dim=1), strengths=found.strengths)
 
 
-def _check(finder: DirectionFinder, matrix: Tensor, count: int, most: int) -> None:
+def _check(what: str, matrix: Tensor, count: int, most: int) -> None:
     if matrix.ndim != 2 or not matrix.numel() or not matrix.isfinite().all():
-        raise LatentkitError(f"{finder.name}: expected a finite matrix [rows, dim], found {list(matrix.shape)}")
+        raise LatentkitError(f"{what}: expected a finite matrix [rows, dim], found {list(matrix.shape)}")
     if not 1 <= count <= most:
-        raise LatentkitError(
-            f"{finder.name}: expected 1 to {most} directions of a matrix {list(matrix.shape)}, found {count}"
-        )
+        raise LatentkitError(f"{what}: expected 1 to {most} directions of a matrix {list(matrix.shape)}, found {count}")
 
 
 def _signed(directions: Tensor) -> Tensor:

@@ -1,0 +1,163 @@
+"""``directions find`` and ``directions list``: directions in a model's latent space, kept beside the run."""
+
+from __future__ import annotations
+
+from collections import abc
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latentkit_cli.amounts import DirectionsFile, directions_file, known_directions
+from latentkit_cli.options import AsJson, Device, RunPath, Seed, Weights, overrides
+from latentkit_cli.output import emit, near, note, rows, say
+from latentkit_cli.using import loaded
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from latentkit import Direction, Model
+
+Finder = Annotated[
+    str,
+    typer.Argument(
+        metavar="FINDER", show_default=False,
+        help="How: trajectories, principal-components, closed-form, ... (`latentkit list direction`).",
+    ),
+]  # fmt: skip
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="OPTION=VALUE", show_default=False,
+        help="An option of the finder, e.g. transformation=zoom (`latentkit show FINDER`). May be repeated.",
+    ),
+]  # fmt: skip
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--given", metavar="NAME=VALUE", show_default=False,
+        help="A class in place of a label's draw, e.g. y=3, where images are made with labels.",
+    ),
+]  # fmt: skip
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", show_default=False,
+        help="FILE.safetensors, to which they are added.  [default: directions.safetensors of the run]",
+    ),
+]  # fmt: skip
+
+directions = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Find directions in a model's latent space, and list them."
+)
+
+
+@directions.command("find")
+def find(
+    run: RunPath,
+    finder: Finder,
+    options: Options = None,
+    given: Given = None,
+    out: Out = None,
+    seed: Seed = 0,
+    weights: Weights = "average",
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Find directions without labels, and keep them beside the run.
+
+    `trajectories` finds along what images shift, grow, turn or brighten, and how far codes have to go for how much;
+    `principal-components` and `closed-form` find those along which the model itself varies the most. With labels see
+    `latentkit attributes fit`. What was found is used by name: `latentkit edit`, `latentkit sample`.
+
+    \b
+    Example:
+      latentkit directions find runs/ogan-01 trajectories --set transformation=horizontal-shift
+      latentkit directions find runs/beta-vae-01 trajectories --set transformation=zoom --set count=100
+      latentkit directions find runs/stylealae-01 principal-components --set count=5
+      latentkit directions find runs/biggan-01 trajectories --set 'classes=[0, 1, 2]'
+    """
+    from latentkit.latent.finding import find_directions, keep_directions
+
+    file = _file(run, out)
+    model = loaded(run, weights, device)
+    values = given_to_decode(model, given)
+    found = find_directions(
+        model, finder, overrides(options), given=values, seed=seed, progress=None if as_json else say
+    )
+    replaced = keep_directions(file, found, model)
+    if as_json:
+        emit({"file": str(file), "replaced": replaced, "directions": [_facts(name, it) for name, it in found.items()]})
+        return
+    typer.echo(_table(found))
+    if replaced:
+        note(f"replaced: {', '.join(replaced)}")
+    typer.echo(f"added to {near(file)}")
+
+
+@directions.command("list")
+def listed(
+    run: RunPath,
+    file: DirectionsFile = None,
+    weights: Weights = "average",
+    as_json: AsJson = False,
+) -> None:
+    """List the directions that are kept beside a run: where each applies, how it was found, its unit and its range.
+
+    \b
+    Example:
+      latentkit directions list runs/ogan-01
+    """
+    found = known_directions(loaded(run, weights, "cpu"), run, file)
+    if as_json:
+        emit([_facts(name, direction) for name, direction in found.items()])
+        return
+    typer.echo(_table(found))
+
+
+def _file(run: Path, out: Path | None) -> Path:
+    from latentkit.errors import LatentkitError
+
+    if out is not None and out.suffix != ".safetensors":
+        raise LatentkitError(f"--out {out}: expected a name that ends in .safetensors")
+    return directions_file(run, out)
+
+
+def given_to_decode(model: Model, given: abc.Sequence[str] | None) -> dict[str, Tensor | float]:
+    """Values that ``decode`` needs besides codes, one row for all."""
+    if not given:
+        return {}
+    from latentkit_cli.given import given_values
+
+    return given_values(model, "decode", given, 1)
+
+
+def _table(found: abc.Mapping[str, Direction]) -> str:
+    lines = [("name", "where", "found by", "unit", "seen from ... to", "")]
+    for name, direction in found.items():
+        low, high = direction.range or ("", "")
+        seen = f"{low:.3g} ... {high:.3g}" if direction.range else ""
+        more = ", ".join(f"{key} {_brief(value)}" for key, value in direction.details.items() if key in _SHOWN)
+        lines.append((name, _where(direction), direction.found, direction.unit, seen, more))
+    return rows(lines)
+
+
+_SHOWN = ("kept", "explained", "strength", "accuracy", "examples")
+"""Details that a line has room for; --json has all."""
+
+
+def _brief(value: object) -> object:
+    return f"{value:.3g}" if isinstance(value, float) else value
+
+
+def _where(direction: Direction) -> str:
+    layers = direction.layers
+    return f"styles {', '.join(map(str, layers))}" if layers else direction.space
+
+
+def _facts(name: str, direction: Direction) -> dict[str, object]:
+    return {
+        "name": name, "space": direction.space, "layers": list(direction.layers), "found": direction.found,
+        "unit": direction.unit, "range": direction.range, "scaled": direction.scale is not None,
+        "vector": direction.vector.tolist(), "details": dict(direction.details),
+    }  # fmt: skip

@@ -1,0 +1,131 @@
+"""``edit``: images along directions of a model."""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latentkit.errors import LatentkitError
+from latentkit_cli.amounts import Attributes, DirectionsFile, Places, asked_edits, known_directions, named_direction
+from latentkit_cli.directions import Given
+from latentkit_cli.options import AsJson, Device, RunPath, Weights
+from latentkit_cli.using import Picture, loaded, result_file, wrote
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from latentkit import Direction, Edit, Model
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGES", show_default=False,
+        help="Image files, folders of them, or seeds of draws: 3, or 1,2,5.",
+    ),
+]  # fmt: skip
+Along = Annotated[
+    str | None,
+    typer.Option(
+        "--along", metavar="NAME[=LOW:HIGH]", show_default=False,
+        help="A strip per image, at even places along a direction: over the range that was seen, or from LOW to HIGH.",
+    ),
+]  # fmt: skip
+StripSteps = Annotated[int, typer.Option("--steps", metavar="N", min=2, help="Images of a strip.")]
+
+
+def edit(
+    run: RunPath,
+    inputs: Inputs,
+    attributes: Attributes = None,
+    places: Places = None,
+    along: Along = None,
+    steps: StripSteps = 7,
+    file: DirectionsFile = None,
+    given: Given = None,
+    out: Picture = None,
+    weights: Weights = "average",
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Move images along directions of the model, as one picture.
+
+    Each image's reconstruction stands above what becomes of it. With --along it is a strip per image instead. Amounts
+    are in the direction's unit (`latentkit directions list RUN`). A sign says where to: smile=+2, smile=-1.
+
+    \b
+    Example:
+      latentkit edit runs/ogan-01 scan.png --attribute horizontal-shift=+0.2
+      latentkit edit runs/alae-mlp-01 faces/ -a smile=+2 -a age=-1
+      latentkit edit runs/stylealae-01 1,2,3 --along component-0 --steps 9
+      latentkit edit runs/biggan-01 1,2,3 --along zoom=-0.4:0.4 --given y=2
+    """
+    file_out = result_file(run, out, "edited.png")
+    if along is None and not attributes and not places:
+        raise LatentkitError("expected --attribute NAME=AMOUNT, --at NAME=PLACE or --along NAME; found none of them")
+    model = loaded(run, weights, device)
+    from latentkit import edited, pictures
+    from latentkit.runs.observing import as_array, value_range
+    from latentkit_cli.directions import given_to_decode
+    from latentkit_cli.ends import codes_of
+
+    known = known_directions(model, run, file)
+    edits = asked_edits(known, attributes, places)
+    values = given_to_decode(model, given)
+    strip = None if along is None else _strip(known, along, steps)
+    codes = codes_of(model, inputs)
+    if strip is None:
+        before, after = (edited(model, codes, chosen, given=values) for chosen in ([], edits))
+        picture = pictures.pairs(as_array(before), as_array(after), value_range(model))
+    else:
+        rows = [as_array(images) for images in _strips(model, codes, edits, strip, values)]
+        picture = pictures.strip(*rows, range=value_range(model))
+    pictures.save_png(picture, file_out)
+    wrote(file_out, as_json, n=len(codes), attributes=attributes or [], at=places or [], along=along)
+
+
+def _strip(known: abc.Mapping[str, Direction], along: str, steps: int) -> list[Edit]:
+    """Edits to even places along a direction."""
+    import torch
+
+    from latentkit import Edit
+
+    name, equals, ends = along.rpartition("=")
+    name = name if equals else along
+    direction = named_direction(known, name.strip(), f"--along {along}")
+    if equals:
+        low, high = _ends(along, ends)
+    elif direction.range is None:
+        raise LatentkitError(f"--along {along}: the range that was seen is not known; say {name}=LOW:HIGH")
+    elif direction.scale is None:
+        low, high = direction.range
+    else:
+        low, high = direction.scale(direction.vector.new_tensor(direction.range)).tolist()
+    return [
+        Edit(direction=direction, amount=place, absolute=True) for place in torch.linspace(low, high, steps).tolist()
+    ]
+
+
+def _ends(along: str, text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = 0.0, 0.0
+    if not colon or not -1e30 < found[0] < found[1] < 1e30:
+        raise LatentkitError(f"--along {along}: expected NAME=LOW:HIGH, two numbers, the lower one first")
+    return found
+
+
+def _strips(
+    model: Model, codes: Tensor, edits: abc.Sequence[Edit], strip: abc.Sequence[Edit],
+    values: abc.Mapping[str, Tensor | float],
+) -> abc.Iterator[Tensor]:  # fmt: skip
+    """Per code the images at all places, [steps, channels, height, width]."""
+    import torch
+
+    from latentkit import edited
+
+    columns = [edited(model, codes, [*edits, last], given=values) for last in strip]
+    yield from torch.stack(columns, 1)

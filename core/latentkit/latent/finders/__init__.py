@@ -1,0 +1,1 @@
+"""The finders of directions that ship, components of kind ``direction``."""
