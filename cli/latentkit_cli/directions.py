@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latentkit_cli.amounts import DirectionsFile, directions_file, known_directions
+from latentkit_cli.amounts import DirectionsFile, Given, directions_file, given_to_decode, known_directions
+from latentkit_cli.measuring import measure
 from latentkit_cli.options import AsJson, Device, RunPath, Seed, Weights, overrides
 from latentkit_cli.output import emit, near, note, rows, say
 from latentkit_cli.using import loaded
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from latentkit import Direction, Model
+    from latentkit import Direction
 
 Finder = Annotated[
     str,
@@ -32,13 +31,6 @@ Options = Annotated[
         help="An option of the finder, e.g. transformation=zoom (`latentkit show FINDER`). May be repeated.",
     ),
 ]  # fmt: skip
-Given = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--given", metavar="NAME=VALUE", show_default=False,
-        help="A class in place of a label's draw, e.g. y=3, where images are made with labels.",
-    ),
-]  # fmt: skip
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -48,7 +40,9 @@ Out = Annotated[
 ]  # fmt: skip
 
 directions = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Find directions in a model's latent space, and list them."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Find directions in a model's latent space, list and measure them.",
 )
 
 
@@ -115,21 +109,15 @@ def listed(
     typer.echo(_table(found))
 
 
+directions.command("measure")(measure)
+
+
 def _file(run: Path, out: Path | None) -> Path:
     from latentkit.errors import LatentkitError
 
     if out is not None and out.suffix != ".safetensors":
         raise LatentkitError(f"--out {out}: expected a name that ends in .safetensors")
     return directions_file(run, out)
-
-
-def given_to_decode(model: Model, given: abc.Sequence[str] | None) -> dict[str, Tensor | float]:
-    """Values that ``decode`` needs besides codes, one row for all."""
-    if not given:
-        return {}
-    from latentkit_cli.given import given_values
-
-    return given_values(model, "decode", given, 1)
 
 
 def _table(found: abc.Mapping[str, Direction]) -> str:

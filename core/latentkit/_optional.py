@@ -18,7 +18,21 @@ def of_sklearn(module: str, who: str) -> Any:
     Raises:
         LatentkitError: it is not installed.
     """
+    return optional(module, who, "scikit-learn")
+
+
+def optional(module: str, who: str, package: str) -> Any:
+    """A module of a package of the extra ``eval``.
+
+    Args:
+        module: what is imported.
+        who: how the message begins where it is missing: ``"charts need"``.
+        package: the distribution's name.
+
+    Raises:
+        LatentkitError: it is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise LatentkitError(f"{who} scikit-learn: pip install 'latentkit[eval]'") from None
+        raise LatentkitError(f"{who} {package}: pip install 'latentkit[eval]'") from None
