@@ -15,7 +15,7 @@ from latentkit_cli.output import emit, near, note, rows, say
 from latentkit_cli.using import loaded
 
 if TYPE_CHECKING:
-    from latentkit import Direction
+    from latentkit import Direction, Model
 
 Finder = Annotated[
     str,
@@ -36,6 +36,14 @@ Out = Annotated[
     typer.Option(
         "--out", "-o", metavar="FILE", show_default=False,
         help="FILE.safetensors, to which they are added.  [default: directions.safetensors of the run]",
+    ),
+]  # fmt: skip
+Chunks = Annotated[
+    str | None,
+    typer.Option(
+        "--chunks", metavar="SIZE,SIZE,...|auto", show_default=False,
+        help="Length of each direction in every piece of the code, for generators that take it in pieces; auto looks "
+        "where decode cuts it.",
     ),
 ]  # fmt: skip
 
@@ -93,6 +101,8 @@ def find(
 def listed(
     run: RunPath,
     file: DirectionsFile = None,
+    chunks: Chunks = None,
+    given: Given = None,
     weights: Weights = "average",
     as_json: AsJson = False,
 ) -> None:
@@ -101,12 +111,17 @@ def listed(
     \b
     Example:
       latentkit directions list runs/ogan-01
+      latentkit directions list runs/biggan-01 --chunks auto
     """
-    found = known_directions(loaded(run, weights, "cpu"), run, file)
+    model = loaded(run, weights, "cpu")
+    found = known_directions(model, run, file)
+    sizes = None if chunks is None else _sizes(model, chunks, given)
     if as_json:
-        emit([_facts(name, direction) for name, direction in found.items()])
+        emit([_facts(name, direction) | _pieces(direction, sizes) for name, direction in found.items()])
         return
     typer.echo(_table(found))
+    if sizes is not None:
+        typer.echo(f"\n{_piece_table(found, sizes)}")
 
 
 directions.command("measure")(measure)
@@ -118,6 +133,43 @@ def _file(run: Path, out: Path | None) -> Path:
     if out is not None and out.suffix != ".safetensors":
         raise LatentkitError(f"--out {out}: expected a name that ends in .safetensors")
     return directions_file(run, out)
+
+
+def _sizes(model: Model, chunks: str, given: abc.Sequence[str] | None) -> list[int]:
+    """Of the code's pieces, as they were said, or as ``decode`` reads them."""
+    from latentkit.errors import LatentkitError
+    from latentkit.latent.codes import codes_to_search
+    from latentkit.latent.readers import pieces_of_code
+
+    if chunks == "auto":
+        values = given_to_decode(model, given)
+        return pieces_of_code(model, codes_to_search(model, _PROBES, 0, values), values, 0)
+    pieces = [piece.strip() for piece in chunks.split(",")]
+    if not all(piece.isdecimal() for piece in pieces):
+        raise LatentkitError(f"--chunks {chunks}: expected sizes, such as 20,20,20, or auto")
+    return [int(piece) for piece in pieces]
+
+
+_PROBES = 8
+
+
+def _pieces(direction: Direction, sizes: abc.Sequence[int] | None) -> dict[str, object]:
+    from latentkit.latent.editing import chunk_norms
+
+    if sizes is None or direction.space != "code":
+        return {}
+    return {"chunks": list(sizes), "chunk_norms": chunk_norms(direction.u, sizes).tolist()}
+
+
+def _piece_table(found: abc.Mapping[str, Direction], sizes: abc.Sequence[int]) -> str:
+    ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
+    names = [f"{end - size}-{end - 1}" for size, end in zip(sizes, ends, strict=True)]
+    lines = [["length of u in", *names]]
+    for name, direction in found.items():
+        norms = _pieces(direction, sizes).get("chunk_norms", [])
+        if isinstance(norms, list) and norms:
+            lines.append([name, *(f"{norm:.3f}" for norm in norms)])
+    return rows(lines)
 
 
 def _table(found: abc.Mapping[str, Direction]) -> str:

@@ -54,7 +54,7 @@ def trajectories(
 
     Returns:
         2 k n pairs: those of t in the order of the amounts, then those of -t, n each. Changes are as realised, errors
-        those of the codes found.
+        those of the codes found, and before any search.
 
     Raises:
         LatentkitError: amounts out of order, or so small that they change nothing; what
@@ -79,7 +79,8 @@ def trajectories(
             found = invert(decode, targets, codes, how, masks=masks, progress=told)
             codes = found.codes
             change = torch.full_like(found.errors, transformation.realised(t, *size))
-            parts.append(Steps(start=first, end=codes, change=change, error=found.errors))
+            asked = how.error(images, targets, masks)
+            parts.append(Steps(start=first, end=codes, change=change, error=found.errors, asked=asked))
     return joined(parts)
 
 
