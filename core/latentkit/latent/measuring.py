@@ -35,6 +35,7 @@ class Control:
         spearman: rank correlation of asked and measured, of all draws together.
         spearman_each: the same of each draw, the mean over draws; no difference between draws counts.
         r2: of the least-squares line of measured on asked, of all draws together.
+        r2_each: the same of what each draw deviates from its own mean over places; no difference between draws counts.
         r2_identity: of the line whose slope is what the unit promises, where it promises one.
         std: standard deviation over draws at a place, the mean over places: small where control is precise.
         drift: deviation of a draw's values from their mean over all places, root mean square. Of a factor that an edit
@@ -47,6 +48,7 @@ class Control:
     spearman: float
     spearman_each: float
     r2: float
+    r2_each: float
     r2_identity: float | None
     std: float
     drift: float
@@ -94,6 +96,7 @@ class Measured:
         return Control(
             factor=factor, spearman=correlation(self.places, values),
             spearman_each=mean_correlation(self.places, values), r2=determined(self.places, values),
+            r2_each=determined(self.places, around),
             r2_identity=None if rate is None else same_slope(self.places, values, rate),
             std=float(stds.nanmean()), drift=float(around.square().nanmean().sqrt()),
             means=tuple(means.tolist()), stds=tuple(stds.tolist()),

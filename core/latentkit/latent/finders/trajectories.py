@@ -30,6 +30,8 @@ ERRORS = ("filtered", "released", "pixel")
 _SIGMA = 3 / 128
 """Of the filter, over the image's shorter side, as published."""
 _LEAST_SIGMA = 0.34
+_CODES = 200
+"""At least, whose deviation is looked at."""
 
 
 def _growing(_: object, field: attrs.Attribute[tuple[float, ...]], value: tuple[float, ...]) -> None:
@@ -50,7 +52,7 @@ class Trajectories(DirectionFinder):
     steps: int = attrs.field(default=50, validator=ge(1))
     """Updates of each search."""
     rate: float = attrs.field(default=0.03, validator=gt(0))
-    """Learning rate of a search; no number of the code moves further in it than this times the steps."""
+    """Learning rate of a search, in standard deviations of the codes; this times the steps is as far as they move."""
     error: str = attrs.field(default="filtered", validator=in_(ERRORS))
     """Behind a Gaussian filter, the same as ``released`` (kernel not normalised, mask after it), or of pixels."""
     sigma: float | None = attrs.field(default=None, validator=optional(gt(0)))
@@ -97,16 +99,27 @@ class Trajectories(DirectionFinder):
         self, model: Model, transformation: Transformation, given: dict[str, Tensor | float], seed: int,
         progress: Told | None,
     ) -> Steps:  # fmt: skip
-        codes = codes_to_search(model, self.count, seed, given)
-        bounded = is_normal(model) if self.bounded is None else self.bounded
-        how = Inversion(steps=self.steps, rate=self.rate, error=self._error(model), bounded=bounded)
+        codes = codes_to_search(model, max(self.count, _CODES), seed, given)
+        normal = is_normal(model)
+        deviation = 1.0 if normal else float(codes.std(0, correction=0).mean())
+        bounded = normal if self.bounded is None else self.bounded
+        how = Inversion(
+            steps=self.steps, rate=self.rate * (deviation or 1.0), error=self._error(model), bounded=bounded
+        )
 
         def told(t: float, step: int, errors: Tensor) -> None:
             if progress is not None and step == self.steps:
                 progress(f"{self.transformation} {t:+g}: mean error {float(errors.mean()):.4g}")
 
         return trajectories(
-            model, codes, transformation, amounts=self.amounts, how=how, given=given, seed=seed, progress=told
+            model,
+            codes[: self.count],
+            transformation,
+            amounts=self.amounts,
+            how=how,
+            given=given,
+            seed=seed,
+            progress=told,
         )
 
     def _error(self, model: Model) -> ErrorOfImages:
