@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import uuid
+from collections import abc
 from pathlib import Path
 
 import numpy as np
@@ -122,11 +123,20 @@ def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
     Raises:
         DataError: the file cannot be written.
     """
+    write_whole(path, lambda part: image.save(part, format="PNG"))
+
+
+def write_whole(path: str | os.PathLike[str], write: abc.Callable[[Path], None]) -> None:
+    """Let ``write`` make a file beside the target, then put it in its place; makes the folders above it.
+
+    Raises:
+        DataError: the file cannot be written; what was there before is untouched.
+    """
     target = Path(path)
     part = target.parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        image.save(part, format="PNG")
+        write(part)
         os.replace(part, target)
     except OSError as error:
         raise DataError(f"picture '{target}': cannot be written: {error.strerror or error}") from error
