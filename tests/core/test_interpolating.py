@@ -141,6 +141,9 @@ def test_a_grid_of_images_has_rows_between_its_corners(model: lk.Model, mode: An
 
 def test_what_decode_draws_is_the_same_all_along() -> None:
     noisy = lk.compose(NOISY)
+    for name, weight in noisy.parts["G"].named_parameters():
+        if "strength" in name:  # of the noise, at first 0
+            weight.data.fill_(0.3)
     a, b = codes(2, 4, seed=1).float(), codes(2, 4, seed=2).float()
     still, moving = noisy.interpolate(a, a, 4), noisy.interpolate(a, b, 4)
     for step in range(4):
@@ -175,14 +178,14 @@ def test_fewer_than_two_steps_and_unknown_modes_are_refused(model: lk.Model) -> 
 
 
 def test_codes_of_fewer_than_three_numbers_cannot_be_normalised() -> None:
-    narrow = lk.compose("alae-mlp", SMALL | {"parts.F.dim": 2})
+    narrow = lk.compose("alae-mlp", SMALL | {"draw.z.dim": 2})
     a = codes(1, 2).float()
     assert refused(narrow, a, a, mode="normalized") == "normalised codes: expected 3 numbers or more a code, found 2"
     assert narrow.interpolate(a, a, 2).shape == (1, 2, 1, 28, 28)
 
 
 def test_a_model_that_decodes_nothing_cannot_interpolate() -> None:
-    blind = lk.compose({"extends": "alae-mlp", "remove": ["inference.decode"], "name": "blind"}, SMALL)
+    blind = lk.compose({"extends": "alae-mlp", "remove": ["inference.decode"]}, SMALL)
     assert (
-        refused(blind, codes(1, 50), codes(1, 50)) == "'blind' has no role 'decode'; it has: sample, encode, features"
+        refused(blind, codes(1, 50), codes(1, 50)) == "'recipe' has no role 'decode'; it has: sample, encode, features"
     )
