@@ -18,6 +18,7 @@ from latentkit.spaces import Range
 T = TypeVar("T")
 
 _FORMATS = {".gif": "GIF", ".png": "PNG"}
+_WIDTH = 380  # pixels aimed at; nearest whole enlargement below
 _TICK = 0.01  # seconds: what a GIF counts
 _LEAST = 0.02  # seconds a frame: viewers slow down what is faster
 _MOST = 60.0  # seconds in all: neither format holds a frame much longer
@@ -26,15 +27,19 @@ _MOST = 60.0  # seconds in all: neither format holds a frame much longer
 def frames(images: np.ndarray, range: Range, pad: int = 2, scale: int | None = None) -> list[Image.Image]:
     """A picture for each step of images [n, steps, c, h, w]: the n images of this step, as a grid.
 
-    One image alone has no line around it. Otherwise as :func:`latentkit.pictures.grid`.
+    One image alone has no line around it. By default a frame is up to 380 pixels wide, half of a still picture, as a
+    GIF of many large frames is a large file. Otherwise as :func:`latentkit.pictures.grid`.
 
     Raises:
         DataError: other axes, or as :func:`latentkit.pictures.grid`.
     """
-    if images.ndim != 5:
+    if images.ndim != 5 or 0 in images.shape:
         raise DataError(f"frames: expected images [n, steps, 1 or 3, h, w], found shape {list(images.shape)}")
     around = pad if len(images) > 1 else 0
-    return [grid(step, range, pad=around, scale=scale) for step in np.moveaxis(images, 1, 0)]
+    steps = np.moveaxis(images, 1, 0)
+    if scale is None:
+        scale = max(1, _WIDTH // grid(steps[0], range, pad=around, scale=1).width)
+    return [grid(step, range, pad=around, scale=scale) for step in steps]
 
 
 def there_and_back(steps: abc.Sequence[T]) -> list[T]:

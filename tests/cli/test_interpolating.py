@@ -17,7 +17,7 @@ from latentkit_cli import main
 Command = abc.Callable[..., Any]
 
 SIDE = 28
-STRIP, ANIMATED = 2, 27  # pixels a pixel is drawn with: nine images in a row, and one alone
+STRIP, ANIMATED = 2, 13  # pixels a pixel is drawn with: nine images in a row, and one alone
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_an_animation_of_several_pairs_has_all_of_them_in_each_frame(latentkit: 
     )
     shown = frames("tiny-interpolation.gif")
     assert len(shown) == 4
-    scale = (760 - 6) // (2 * SIDE)
+    scale = 380 // (2 * SIDE + 6)
     assert shown[0].shape == (2 * SIDE * scale + 6, 2 * SIDE * scale + 6)
     model = lk.load(run)
     a, b = torch.cat(seeds(model, 1, 2, 3, 4)), torch.cat(seeds(model, 5, 6, 7, 8))

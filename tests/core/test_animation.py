@@ -46,6 +46,12 @@ def test_one_image_alone_has_no_line_around_it() -> None:
     np.testing.assert_array_equal(last, np.moveaxis(images[0, 1], 0, -1))
 
 
+def test_a_frame_is_enlarged_to_a_width_that_people_can_see_and_files_can_hold() -> None:
+    assert [frame.size for frame in frames(some(1, 2, 1, 28, 28), BYTES)] == [(364, 364)] * 2
+    assert frames(some(4, 2, 1, 28, 28), BYTES)[0].size == (342, 342)
+    assert frames(some(1, 2, 1, 400, 500), BYTES)[0].size == (500, 400)
+
+
 def test_there_and_back_repeats_without_a_jump() -> None:
     assert there_and_back("abcd") == list("abcdcb")
     assert there_and_back("ab") == list("ab")
@@ -99,6 +105,7 @@ ONE = Image.new("L", (4, 4))
             lambda: frames(np.zeros((2, 1, 4, 4)), BYTES),
             "frames: expected images [n, steps, 1 or 3, h, w], found shape",
         ),
+        (lambda: frames(np.zeros((1, 0, 1, 4, 4)), BYTES), "frames: expected images [n, steps, 1 or 3, h, w], found"),
         (lambda: frames(np.zeros((1, 1, 2, 4, 4)), BYTES), "picture: expected images [n, 1 or 3, h, w], found shape"),
         (lambda: save_animation([ONE], "a.mp4"), "animation 'a.mp4': expected a name that ends in .gif or .png"),
         (lambda: save_animation([ONE], "gif"), "animation 'gif': expected a name that ends in .gif or .png"),
