@@ -23,11 +23,7 @@ _APART = 5  # times the separator: the gap between groups
 
 
 def grid(
-    images: np.ndarray,
-    range: Range,
-    columns: int | None = None,
-    pad: int = 2,
-    scale: int | None = None,
+    images: np.ndarray, range: Range, columns: int | None = None, pad: int = 2, scale: int | None = None
 ) -> Image.Image:
     """Images [n, c, h, w] with c 1 or 3 in rows, left to right, with a line of ``pad`` pixels around each.
 
@@ -88,12 +84,7 @@ def strip(*rows: np.ndarray, range: Range, pad: int = 2, scale: int | None = Non
 
 
 def crossed(
-    top: np.ndarray,
-    left: np.ndarray,
-    *bands: np.ndarray,
-    range: Range,
-    pad: int = 2,
-    scale: int | None = None,
+    top: np.ndarray, left: np.ndarray, *bands: np.ndarray, range: Range, pad: int = 2, scale: int | None = None
 ) -> Image.Image:
     """A table of images: ``top`` [s, c, h, w] heads its columns, ``left`` [d, c, h, w] its rows.
 

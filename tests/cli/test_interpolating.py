@@ -67,7 +67,7 @@ def test_the_way_between_seeds_and_pictures_is_a_strip(latentkit: Command, run: 
         "interpolate", run, 1, scans / "a.png", "--steps", 3, "--mode", "spherical", "--out", "s.png", "--json"
     )
     assert (done.code, done.json["steps"], done.json["mode"], done.json["pairs"]) == (0, 3, "spherical", 1)
-    width, height = Image.open("s.png").size
+    height, width = pixels("s.png").shape
     assert width > 2.5 * height
 
 
@@ -88,7 +88,7 @@ def test_several_ends_make_a_row_for_each_pair(latentkit: Command, run: Path, sc
         assert latentkit("interpolate", run, seed, scans / scan, "--out", "one.png").code == 0
         for column in (0, 3, 8):
             alone = cell(pixels("one.png"), 0, column, STRIP, 0)
-            near = cell(both, row, column, STRIP, 8).astype(int) - alone
+            near = cell(both, row, column, STRIP, 10).astype(int) - alone
             assert abs(near).max() <= 1  # products of other batches round otherwise
 
 
