@@ -121,11 +121,6 @@ class Model:
         Raises:
             LatentkitError: the model has no encoder.
         """
-        if not {"reconstruct", "encode"} & set(self.wiring.inference) and "decode" in self.wiring.inference:
-            raise LatentkitError(
-                f"'{self.name}' has no role 'encode'; it has: {', '.join(self.roles)}\n"
-                "  `latentkit invert` searches codes of images where there is no encoder"
-            )
         if "reconstruct" in self.wiring.inference:
             return self._role("reconstruct", len(x), 0, {self._data_name(): self._checked(x)})
         return self.decode(self.encode(x))
@@ -173,7 +168,9 @@ class Model:
 
     def _role(self, name: str, n: int, seed: int, given: abc.Mapping[str, Tensor | float]) -> Tensor:
         if name not in self.wiring.inference:
-            raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}")
+            searched = name == "encode" and "decode" in self.wiring.inference
+            hint = "\n  `latentkit invert` searches codes of images where there is no encoder" if searched else ""
+            raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}{hint}")
         value: Tensor = self.values([self.wiring.inference[name]], n, seed=seed, given=given)[0]
         return value
 
