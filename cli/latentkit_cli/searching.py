@@ -81,19 +81,12 @@ def searched(
     """
     decode, pieces = decoder(model, seed=seed, given=given), []
     for first in range(0, len(targets), AT_ONCE):
-        wanted, before = targets[first : first + AT_ONCE], []
+        wanted, begin = targets[first : first + AT_ONCE], start[first : first + AT_ONCE]
         with _progress(how.steps, f"{first + 1}-{first + len(wanted)}") as told:
-
-            def watched(
-                step: int, errors: Tensor, tell: inversion.Progress = told, before: list[Tensor] = before
-            ) -> None:
-                before += [errors] if step == 1 else []
-                tell(step, errors)
-
-            found = inversion.invert(decode, wanted, start[first : first + AT_ONCE], how, progress=watched)
+            found = inversion.invert(decode, wanted, begin, how, progress=told)
         with torch.no_grad():
-            images = decode(found.codes)
-        pieces.append(Searched(codes=found.codes, images=images, errors=found.errors, before=before[0]))
+            images, before = decode(found.codes), how.error(decode(begin), wanted, None)
+        pieces.append(Searched(codes=found.codes, images=images, errors=found.errors, before=before))
     fields = [field.name for field in attrs.fields(Searched)]
     return Searched(**{name: torch.cat([getattr(piece, name) for piece in pieces]) for name in fields})
 

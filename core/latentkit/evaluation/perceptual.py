@@ -101,7 +101,7 @@ def apart(
 def _mean_over_places(squares: Tensor, where: Tensor | None) -> Tensor:
     if where is None:
         return squares.mean((2, 3))
-    share = F.adaptive_avg_pool2d(where.to(squares), squares.shape[2:])
+    share = F.adaptive_avg_pool2d(where.to(squares), (squares.shape[2], squares.shape[3]))
     return (squares * share).mean((2, 3)) / share.mean((2, 3))
 
 

@@ -91,7 +91,7 @@ def feature_error(model: Model, features: str | FeatureNetwork | None = None) ->
             samples = samples_of(model)
         except DataError as error:
             raise LatentkitError(
-                f"features: the classifier is one of the run's own data, and {error}\n"
+                f"features: the classifier is trained on the run's own data: {error}\n"
                 "  a network from a file does without: --features FILE"
             ) from None
     reason = lacks_network(samples, features, "maps", model.device)
