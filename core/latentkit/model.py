@@ -122,11 +122,6 @@ class Model:
         Raises:
             LatentkitError: the model has no encoder.
         """
-        if not {"reconstruct", "encode"} & set(self.wiring.inference) and "decode" in self.wiring.inference:
-            raise LatentkitError(
-                f"'{self.name}' has no role 'encode'; it has: {', '.join(self.roles)}\n"
-                "  `latentkit invert` searches codes of images where there is no encoder"
-            )
         if "reconstruct" in self.wiring.inference:
             return self._role("reconstruct", len(x), 0, {self._data_name(): self._checked(x)})
         return self.decode(self.encode(x))
@@ -190,7 +185,9 @@ class Model:
             LatentkitError: no such role.
         """
         if role not in self.wiring.inference:
-            raise LatentkitError(f"'{self.name}' has no role '{role}'; it has: {', '.join(self.roles)}")
+            searched = role == "encode" and "decode" in self.wiring.inference
+            hint = "\n  `latentkit invert` searches codes of images where there is no encoder" if searched else ""
+            raise LatentkitError(f"'{self.name}' has no role '{role}'; it has: {', '.join(self.roles)}{hint}")
         return self.wiring.inference[role]
 
     def values(

@@ -74,7 +74,7 @@ def classifier_of(samples: Samples, folder: Path | None = None) -> Classifier:
         with _one_thread():
             _train(network, torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(target.reshape(-1)))
         _keep(network, file)
-    return Classifier(network, classes, len(chosen))
+    return Classifier(network.requires_grad_(False), classes, len(chosen))
 
 
 def _fingerprint(pixels: np.ndarray, known: np.ndarray) -> str:
