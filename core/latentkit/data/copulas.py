@@ -49,7 +49,7 @@ def mixing(pairs: Pairs, names: abc.Sequence[str], where: str) -> tuple[list[int
         at = columns.index(one), columns.index(other)
         matrix[at] = matrix[at[::-1]] = 2 * math.sin(math.pi * correlation / 6)
     try:
-        return columns, np.linalg.cholesky(matrix)
+        return columns, np.asarray(np.linalg.cholesky(matrix), np.float64)
     except np.linalg.LinAlgError:
         known = ", ".join(names[column] for column in columns)
         raise DataError(
