@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from latentkit.errors import LatentkitError
+from latentkit_cli.attributes import attributes
 from latentkit_cli.checking import check, explain
 from latentkit_cli.composing import compose
 from latentkit_cli.converting import convert
@@ -69,6 +70,7 @@ def _app() -> typer.Typer:
     app.callback()(_latentkit)
     for name, function in COMMANDS.items():
         app.command(name)(function)
+    app.add_typer(attributes, name="attributes")
     app.add_typer(directions, name="directions")
     app.add_typer(plugin, name="plugin")
     return app

@@ -18,7 +18,24 @@ def of_sklearn(module: str, who: str) -> Any:
     Raises:
         LatentkitError: it is not installed.
     """
+    return _imported(module, who, "scikit-learn")
+
+
+def of_matplotlib(module: str, who: str) -> Any:
+    """A module of matplotlib.
+
+    Args:
+        module: ``matplotlib.figure``, ...
+        who: how the message begins where it is missing: ``"heat maps need"``.
+
+    Raises:
+        LatentkitError: it is not installed.
+    """
+    return _imported(module, who, "matplotlib")
+
+
+def _imported(module: str, who: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise LatentkitError(f"{who} scikit-learn: pip install 'latentkit[eval]'") from None
+        raise LatentkitError(f"{who} {package}: pip install 'latentkit[eval]'") from None

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from latentkit.engine.batches import Samples
-from latentkit.evaluation.classifier import FEATURES, Classifier, classifier_of, shrunk
+from latentkit.evaluation.classifier import Classifier, classifier_of
 from latentkit.evaluation.network_files import read_network
 from latentkit.evaluation.networks import Ability, FeatureNetwork
+from latentkit.evaluation.small_network import FEATURES, shrunk
 from latentkit.evaluation.subjects import lacks_labels
 
 _KEPT = 2
