@@ -87,6 +87,11 @@ def network_of(
     if given is not None:
         return _from_file(given, device) if isinstance(given, str) else given
     assert samples is not None
+    return classifier_network(samples)
+
+
+def classifier_network(samples: Samples) -> ClassifierNetwork:
+    """The classifier of these data, which have labels; trained on the spot, on the CPU, where it is not kept."""
     classifier = classifier_of(samples)
     return ClassifierNetwork(classifier=classifier, sha256=sha256_of(classifier.network.state_dict()))
 
