@@ -95,11 +95,11 @@ def network_of(
     return classifier_network(samples)
 
 
-def classifier_network(samples: Samples, device: torch.device | str = "cpu") -> FeatureNetwork:
+def classifier_network(samples: Samples, device: torch.device | str = "cpu") -> ClassifierNetwork:
     """The classifier of these data, which have labels.
 
     Args:
-        samples: its training images; it is trained on the CPU.
+        samples: its training images; it is trained on the spot, on the CPU, where it is not kept.
         device: where it computes. Figures are taken on the CPU, so that they compare.
     """
     classifier = classifier_of(samples)
