@@ -94,8 +94,8 @@ def test_a_file_gives_back_what_was_written(models: tuple[lk.Model, lk.Model], t
     path, rows = tmp_path / "directions.safetensors", numbers(2, 6).float()
     written = {
         "left-right": Direction(
-            vector=rows[0], found="trajectories", range=(-2, 1.5), details={"sigma": 3.0, "class": 4}, unit="image widths",
-            scale=Lattice(slopes=rows[1].abs(), low=-2.0, high=3.0),
+            vector=rows[0], found="trajectories", range=(-2, 1.5), details={"sigma": 3.0, "class": 4},
+            unit="image widths", scale=Lattice(slopes=rows[1].abs(), low=-2.0, high=3.0),
         ),
         "Lächeln, \"breit\"": Direction(vector=rows[1], space="styles", layers=(0, 2), found="boundary"),
     }  # fmt: skip

@@ -112,7 +112,7 @@ def _features(
     """Of the images, of the midpoints of their pairs, and of what their codes decode to; a variance near 1 each."""
     codes = codes_of(model, samples, half)
     found: dict[str, list[Tensor]] = {kind: [] for kind in _KINDS}
-    for places in torch.arange(len(half)).split(_CHUNK):
+    for places in torch.split(torch.arange(len(half)), _CHUNK):
         real = torch.from_numpy(samples.table.fields["image"][half[places.numpy()]]).float() / 255
         made = between(model, codes[places], codes[other[places]], (0.0, 0.5), samples.spec.range)
         for kind, pictures in zip(_KINDS, (real, made[:, 1], made[:, 0]), strict=True):

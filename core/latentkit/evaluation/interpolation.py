@@ -79,7 +79,7 @@ def along(model: Model, classifier: Classifier, a: Tensor, b: Tensor, span: tupl
     """Confidence at each point of the lines between these codes, float64 [n, points]."""
     alphas = [point / (POINTS - 1) for point in range(POINTS)]
     found = []
-    for first, second in zip(a.split(_CHUNK), b.split(_CHUNK), strict=True):
+    for first, second in zip(torch.split(a, _CHUNK), torch.split(b, _CHUNK), strict=True):
         pictures = between(model, first, second, alphas, span)
         found.append(confidence(classifier, pictures.flatten(0, 1)).reshape(-1, POINTS))
     return torch.cat(found)

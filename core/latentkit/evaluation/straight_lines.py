@@ -58,4 +58,4 @@ def between(model: Model, a: Tensor, b: Tensor, alphas: abc.Sequence[float], spa
     """
     codes = torch.stack([lerp(a, b, torch.tensor(alpha).to(a)) for alpha in alphas], 1)
     made = finite(model.decode(codes.flatten(0, 1)), "the role 'decode'").float().cpu()
-    return as_pictures(made, span).unflatten(0, codes.shape[:2])
+    return as_pictures(made, span).reshape(*codes.shape[:2], *made.shape[1:])
