@@ -27,6 +27,7 @@ from latentkit.mixing import styles
 from latentkit.model import Model
 
 IMAGES = 1000
+_ROUNDING = 1e-6
 Given = abc.Mapping[str, Tensor | float]
 
 
@@ -153,10 +154,10 @@ def _moves(model: Model, direction: Direction, codes: Tensor, amount: float) -> 
     u = direction.u
     if values.shape[-1] != len(u):
         raise LatentkitError(f"direction: expected {values.shape[-1]} numbers, as '{model.name}' has, found {len(u)}")
-    step = amount * spread_along(values, u)[0]
-    if not step > 0:
+    spread, (low, high) = spread_along(values, u)
+    if not high - low > _ROUNDING * max(abs(low), abs(high)):
         raise LatentkitError("direction: the codes of these images do not differ along it")
-    along = attrs.evolve(direction, vector=step * u, scale=None, unit="", range=None)
+    along = attrs.evolve(direction, vector=amount * spread * u, scale=None, unit="", range=None)
     return Edit(direction=along, amount=1.0), Edit(direction=along, amount=-1.0)
 
 
