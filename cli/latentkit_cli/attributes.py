@@ -10,43 +10,33 @@ import typer
 
 from latentkit.errors import LatentkitError
 from latentkit_cli.amounts import DirectionsFile, known_directions
-from latentkit_cli.directions import Given, Options, Out, file_to_keep, given_to_decode, keep_and_tell
+from latentkit_cli.directions import Given, Out, file_to_keep, given_to_decode, keep_and_tell
+from latentkit_cli.label_options import CodesOfImages, Folder, Labels, Unmatched
 from latentkit_cli.options import AsJson, Device, RunPath, Seed, Weights, overrides
 from latentkit_cli.output import emit, near, note
 from latentkit_cli.using import loaded
 
-Labels = Annotated[
-    str,
-    typer.Option(
-        "--labels", metavar="FILE.csv|FIELD", show_default=False,
-        help="A table with a header: the image's file, then a column per attribute. Or a field of the run's own data, "
-        "such as label, or factors of sprites.",
-    ),
-]  # fmt: skip
-Folder = Annotated[
-    Path | None,
-    typer.Option(
-        "--images", metavar="DIR", show_default=False, help="The folder that the files of the table are relative to."
-    ),
-]
-CodesOfImages = Annotated[
-    Path | None,
-    typer.Option(
-        "--codes", metavar="FILE", show_default=False,
-        help="Codes of the images, as `latentkit encode` and `latentkit invert --codes` write them, in place of the "
-        "encoder's.",
-    ),
-]  # fmt: skip
 Names = Annotated[
     list[str] | None,
     typer.Option(
-        "--attribute",
-        "-a",
-        metavar="NAME",
-        show_default=False,
+        "--attribute", "-a", metavar="NAME", show_default=False,
         help="One of the columns. May be repeated.  [default: all]",
     ),
-]
+]  # fmt: skip
+Measured = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute", "-a", metavar="NAME", show_default=False,
+        help="One of the columns. May be repeated.  [default: all that have a direction]",
+    ),
+]  # fmt: skip
+FinderOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="OPTION=VALUE", show_default=False,
+        help="An option of the finder, e.g. regularization=0.1 (`latentkit show linear-boundary`). May be repeated.",
+    ),
+]  # fmt: skip
 By = Annotated[
     str | None,
     typer.Option(
@@ -66,12 +56,6 @@ FitCount = Annotated[int, typer.Option("-n", metavar="N", min=2, help="Images, a
 EditCount = Annotated[int, typer.Option("-n", metavar="N", min=1, help="Held-out images that are edited, at most.")]
 Amount = Annotated[
     float, typer.Option("--amount", metavar="A", help="Of a move, in standard deviations of the codes along it.")
-]
-Unmatched = Annotated[
-    str,
-    typer.Option(
-        "--unmatched", metavar="refuse|skip", help="What is done with images without a row, and rows without an image."
-    ),
 ]
 HeatMap = Annotated[
     Path | None,
@@ -94,7 +78,7 @@ def fit(
     codes: CodesOfImages = None,
     names: Names = None,
     by: By = None,
-    options: Options = None,
+    options: FinderOptions = None,
     above: Above = None,
     count: FitCount = 20_000,
     unmatched: Unmatched = "refuse",
@@ -108,8 +92,8 @@ def fit(
 
     Codes are the encoder's, of the run's own training images or of yours. least-squares separates attributes that go
     together, mean-difference does not; linear-boundary is the normal of a support vector machine, or of a logistic
-    regression (--set classifier=logistic). Both of the latter need attributes of 0 and 1. What was found is kept beside
-    the run and used by name: `latentkit edit`, `latentkit sample`.
+    regression (--set classifier=logistic). mean-difference and linear-boundary need attributes of 0 and 1. What was
+    found is kept beside the run and used by name: `latentkit edit`, `latentkit sample`.
 
     \b
     Example:
@@ -141,7 +125,7 @@ def entanglement(
     labels: Labels,
     images: Folder = None,
     codes: CodesOfImages = None,
-    names: Names = None,
+    names: Measured = None,
     file: DirectionsFile = None,
     count: EditCount = 1000,
     amount: Amount = 1.0,
