@@ -71,7 +71,7 @@ def codes_to_measure(model: Model, n: int, seed: int, given: abc.Mapping[str, Te
         DataError: the recipe's data are missing or unreadable.
         LatentkitError: neither is possible.
     """
-    if drawn_code(model) is not None:
+    if drawn_code(model.wiring) is not None:
         return drawn_codes(model, n, key_seed(seed, "measure"), given=given)
     return _of_images(model, n, held_out=True)
 
