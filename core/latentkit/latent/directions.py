@@ -3,7 +3,8 @@
 Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2: ``t = g(<v, z>)``, fitted to
 differences, as where an image stands to begin with is not known. The objective is that of the released code. There v
 begins at random and the knots of g lie from -5 to 5, of which codes may reach a few; here v begins at its optimum for g
-the identity, the knots are spread over the codes, a step of v is in units of its length, and steps become smaller.
+the identity, the knots are spread over the codes, a step of v is in units of its length, steps become smaller, and at
+the end g is multiplied by what fits best, as the penalties make it too flat, the more so the smaller the changes are.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def fit_direction(steps: Steps, how: DirectionFit | None = None) -> DirectionMod
                 adam.update([v], [of_v], slots[0], count, rate * length)
                 adam.update([slopes], [of_slopes], slots[1], count, rate)
                 slopes.clamp_(min=0)
-    return _finished(model)
+    return _finished(model, steps)
 
 
 def _linear(steps: Steps, shrinkage: float) -> Tensor:
@@ -131,11 +132,15 @@ def _spread(places: Tensor) -> tuple[float, float]:
     return low - beyond, high + beyond
 
 
-def _finished(model: DirectionModel) -> DirectionModel:
-    slopes = model.lattice.slopes.detach()
-    if not slopes.isfinite().all():
+def _finished(model: DirectionModel, steps: Steps) -> DirectionModel:
+    """Without gradients, and with g as steep as fits the changes best, which both penalties make flatter."""
+    v, slopes = _usable(model.v.detach()), model.lattice.slopes.detach()
+    found = DirectionModel(v=v, lattice=attrs.evolve(model.lattice, slopes=slopes))
+    changes = found.change(steps.start, steps.end)
+    factor = (changes @ steps.change) / changes.square().sum()
+    if not (slopes.isfinite().all() and factor.isfinite() and factor > 0):
         raise NotFiniteError(_NONE)
-    return DirectionModel(v=_usable(model.v.detach()), lattice=attrs.evolve(model.lattice, slopes=slopes))
+    return DirectionModel(v=v, lattice=attrs.evolve(found.lattice, slopes=factor * slopes))
 
 
 def _usable(v: Tensor) -> Tensor:
