@@ -112,9 +112,8 @@ def listed(
     if as_json:
         emit([_facts(name, direction) | _pieces(direction, sizes) for name, direction in found.items()])
         return
-    typer.echo(_table(found))
-    if sizes is not None:
-        typer.echo(f"\n{_piece_table(found, sizes)}")
+    pieces = "" if sizes is None else f"\n\n{_piece_table(found, sizes)}"
+    typer.echo(f"{_table(found)}{pieces}")
 
 
 directions.command("measure")(measure)
