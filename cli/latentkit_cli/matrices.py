@@ -36,6 +36,7 @@ def matrix_facts(found: Entanglement, out: Path | None) -> dict[str, object]:
     return {
         "file": None if out is None else str(out), "attributes": list(found.names),
         "share": _plain(found.share.tolist()), "change": _plain(found.change.tolist()),
+        "deviation": _plain(found.deviation.tolist()),
         "cosines": None if found.cosines is None else found.cosines.tolist(),
         "off_diagonal": _plain(found.off_diagonal),
         "amount": found.amount, "n": found.n, "trained_on": found.trained_on,

@@ -103,6 +103,7 @@ def test_edits_along_what_makes_an_attribute_move_it_alone(
     assert found.cosines is not None
     torch.testing.assert_close(found.cosines, torch.eye(2), atol=1e-6, rtol=0)
     assert found.off_diagonal < 0.1
+    assert float(found.deviation.max()) < 0.2  # what is painted is linear in the code
     assert all(read.figure == "r2" and read.value > 0.95 for read in found.read)
 
 
@@ -214,8 +215,8 @@ def matrix(size: int) -> Entanglement:
     share = torch.eye(size, dtype=torch.float64)
     share[0, -1] = math.nan
     return Entanglement(
-        names=tuple(f"attribute {index}" for index in range(size)), change=share, share=share, cosines=None, read=(),
-        amount=1.0, n=1, trained_on=1,
+        names=tuple(f"attribute {index}" for index in range(size)), change=share, deviation=share, share=share,
+        cosines=None, read=(), amount=1.0, n=1, trained_on=1,
     )  # fmt: skip
 
 

@@ -38,7 +38,8 @@ class Entanglement:
     Attributes:
         names: of the k attributes, in rows and columns.
         change: mean change of the attribute by one move upward, in standard deviations of the attribute, [k, k].
-        share: the same over the change of the attribute that was meant, [k, k], ones on the diagonal: the identity
+        deviation: of that change from image to image, likewise, [k, k].
+        share: the change over the change of the attribute that was meant, [k, k], ones on the diagonal: the identity
             where nothing is entangled. A row is not finite where the edit does not change its own attribute.
         cosines: of the angles between the directions, [k, k]; ``None`` where they are of different spaces.
         read: how well each attribute is read off held-out images.
@@ -49,6 +50,7 @@ class Entanglement:
 
     names: tuple[str, ...]
     change: Tensor
+    deviation: Tensor
     share: Tensor
     cosines: Tensor | None
     read: tuple[Agreement, ...]
@@ -121,7 +123,8 @@ def measure_entanglement(
     change = torch.stack([(up - down) / 2 for up, down in ways]) / reader.spread  # k n k
     alike = len({(directions[name].space, len(directions[name].vector)) for name in names}) == 1
     return Entanglement(
-        names=names, change=change.mean(1), share=entanglement(torch.zeros_like(change[0]), change),
+        names=names, change=change.mean(1), deviation=change.std(1, correction=0),
+        share=entanglement(torch.zeros_like(change[0]), change),
         cosines=cosines(torch.stack([directions[name].vector for name in names])).cpu() if alike else None, read=read,
         amount=amount, n=len(chosen), trained_on=reader.trained_on,
     )  # fmt: skip
