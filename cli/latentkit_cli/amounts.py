@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import abc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latentkit.errors import LatentkitError, nearest
+from latentkit_cli.options import finite_number
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from latentkit import Direction, Edit, Model
 
 Attributes = Annotated[
@@ -33,6 +35,14 @@ DirectionsFile = Annotated[
     typer.Option(
         "--from", metavar="FILE", show_default=False,
         help="The file of directions.  [default: directions.safetensors of the run]",
+    ),
+]  # fmt: skip
+
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--given", metavar="NAME=VALUE", show_default=False,
+        help="A class in place of a label's draw, e.g. y=3, where images are made with labels.",
     ),
 ]  # fmt: skip
 
@@ -79,7 +89,8 @@ def asked_edits(
             if not equals:
                 raise LatentkitError(f"{option} {text}: expected NAME=NUMBER, for example {next(iter(known))}=+1")
             direction = named_direction(known, name, f"{option} {text}")
-            found.append(Edit(direction=direction, amount=_number(option, text, number), absolute=option == "--at"))
+            amount = finite_number(f"{option} {text}", number)
+            found.append(Edit(direction=direction, amount=amount, absolute=option == "--at"))
     return found
 
 
@@ -97,11 +108,37 @@ def named_direction(known: abc.Mapping[str, Direction], name: str, where: str) -
     return known[name]
 
 
-def _number(option: str, text: str, number: str) -> float:
+def asked_places(known: abc.Mapping[str, Direction], text: str, steps: int, where: str) -> tuple[str, Tensor]:
+    """Of ``NAME`` or ``NAME=LOW:HIGH`` the name, and even places along that direction.
+
+    Raises:
+        LatentkitError: a name that is not known, ends that are none, or neither ends nor a range that was seen.
+    """
+    from latentkit.latent.edits import even_places
+
+    name, equals, ends = text.rpartition("=")
+    name = (name if equals else text).strip()
+    direction = named_direction(known, name, where)
+    if not equals and direction.range is None:
+        raise LatentkitError(f"{where}: the range that was seen is not known; say {name}=LOW:HIGH")
+    return name, even_places(direction, steps, _ends(where, ends) if equals else None)
+
+
+def given_to_decode(model: Model, given: abc.Sequence[str] | None) -> dict[str, Tensor | float]:
+    """Values that ``decode`` needs besides codes, one row for all."""
+    if not given:
+        return {}
+    from latentkit_cli.given import given_values
+
+    return given_values(model, "decode", given, 1)
+
+
+def _ends(where: str, text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
     try:
-        value = float(number)
+        found = float(low), float(high)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise LatentkitError(f"{option} {text}: expected a number after '=', found '{number}'")
-    return value
+        found = 0.0, 0.0
+    if not colon or not -1e30 < found[0] < found[1] < 1e30:
+        raise LatentkitError(f"{where}: expected NAME=LOW:HIGH, two numbers, the lower one first")
+    return found

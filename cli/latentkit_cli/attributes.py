@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from latentkit.errors import LatentkitError
-from latentkit_cli.amounts import DirectionsFile, known_directions
-from latentkit_cli.directions import Given, Out, file_to_keep, given_to_decode, keep_and_tell
+from latentkit_cli.amounts import DirectionsFile, Given, given_to_decode, known_directions
+from latentkit_cli.directions import Out, file_to_keep, keep_and_tell
 from latentkit_cli.label_options import CodesOfImages, Folder, Labels, Unmatched
 from latentkit_cli.options import AsJson, Device, RunPath, Seed, Weights, overrides
 from latentkit_cli.output import emit, near, note

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latentkit_cli.amounts import DirectionsFile, directions_file, known_directions
+from latentkit_cli.amounts import DirectionsFile, Given, directions_file, given_to_decode, known_directions
+from latentkit_cli.measuring import measure
 from latentkit_cli.options import AsJson, Device, RunPath, Seed, Weights, overrides
 from latentkit_cli.output import emit, near, note, rows, say
 from latentkit_cli.using import loaded
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from latentkit import Direction, Model
 
 Finder = Annotated[
@@ -32,13 +31,6 @@ Options = Annotated[
         help="An option of the finder, e.g. transformation=zoom (`latentkit show FINDER`). May be repeated.",
     ),
 ]  # fmt: skip
-Given = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--given", metavar="NAME=VALUE", show_default=False,
-        help="A class in place of a label's draw, e.g. y=3, where images are made with labels.",
-    ),
-]  # fmt: skip
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -46,9 +38,19 @@ Out = Annotated[
         help="FILE.safetensors, to which they are added.  [default: directions.safetensors of the run]",
     ),
 ]  # fmt: skip
+Chunks = Annotated[
+    str | None,
+    typer.Option(
+        "--chunks", metavar="SIZE,SIZE,...|auto", show_default=False,
+        help="Length of each direction in every piece of the code, for generators that take it in pieces; auto looks "
+        "where decode cuts it.",
+    ),
+]  # fmt: skip
 
 directions = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Find directions in a model's latent space, and list them."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Find directions in a model's latent space, list and measure them.",
 )
 
 
@@ -92,6 +94,8 @@ def find(
 def listed(
     run: RunPath,
     file: DirectionsFile = None,
+    chunks: Chunks = None,
+    given: Given = None,
     weights: Weights = "average",
     as_json: AsJson = False,
 ) -> None:
@@ -100,12 +104,19 @@ def listed(
     \b
     Example:
       latentkit directions list runs/ogan-01
+      latentkit directions list runs/biggan-01 --chunks auto
     """
-    found = known_directions(loaded(run, weights, "cpu"), run, file)
+    model = loaded(run, weights, "cpu")
+    found = known_directions(model, run, file)
+    sizes = None if chunks is None else _sizes(model, chunks, given)
     if as_json:
-        emit([_facts(name, direction) for name, direction in found.items()])
+        emit([_facts(name, direction) | _pieces(direction, sizes) for name, direction in found.items()])
         return
-    typer.echo(_table(found))
+    pieces = "" if sizes is None else f"\n\n{_piece_table(found, sizes)}"
+    typer.echo(f"{_table(found)}{pieces}")
+
+
+directions.command("measure")(measure)
 
 
 def file_to_keep(run: Path, out: Path | None) -> Path:
@@ -136,13 +147,41 @@ def keep_and_tell(file: Path, found: abc.Mapping[str, Direction], model: Model, 
     typer.echo(f"added to {near(file)}")
 
 
-def given_to_decode(model: Model, given: abc.Sequence[str] | None) -> dict[str, Tensor | float]:
-    """Values that ``decode`` needs besides codes, one row for all."""
-    if not given:
-        return {}
-    from latentkit_cli.given import given_values
+def _sizes(model: Model, chunks: str, given: abc.Sequence[str] | None) -> list[int]:
+    """Of the code's pieces, as they were said, or as ``decode`` reads them."""
+    from latentkit.errors import LatentkitError
+    from latentkit.latent.codes import codes_to_search
+    from latentkit.latent.readers import pieces_of_code
 
-    return given_values(model, "decode", given, 1)
+    if chunks == "auto":
+        values = given_to_decode(model, given)
+        return pieces_of_code(model, codes_to_search(model, _PROBES, 0, values), values, 0)
+    pieces = [piece.strip() for piece in chunks.split(",")]
+    if not all(piece.isdecimal() for piece in pieces):
+        raise LatentkitError(f"--chunks {chunks}: expected sizes, such as 20,20,20, or auto")
+    return [int(piece) for piece in pieces]
+
+
+_PROBES = 8
+
+
+def _pieces(direction: Direction, sizes: abc.Sequence[int] | None) -> dict[str, object]:
+    from latentkit.latent.editing import chunk_norms
+
+    if sizes is None or direction.space != "code":
+        return {}
+    return {"chunks": list(sizes), "chunk_norms": chunk_norms(direction.u, sizes).tolist()}
+
+
+def _piece_table(found: abc.Mapping[str, Direction], sizes: abc.Sequence[int]) -> str:
+    ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
+    names = [f"{end - size}-{end - 1}" for size, end in zip(sizes, ends, strict=True)]
+    lines = [["length of u in", *names]]
+    for name, direction in found.items():
+        norms = _pieces(direction, sizes).get("chunk_norms", [])
+        if isinstance(norms, list) and norms:
+            lines.append([name, *(f"{norm:.3f}" for norm in norms)])
+    return rows(lines)
 
 
 def _table(found: abc.Mapping[str, Direction]) -> str:

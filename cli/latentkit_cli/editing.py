@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latentkit.errors import LatentkitError
-from latentkit_cli.amounts import Attributes, DirectionsFile, Places, asked_edits, known_directions, named_direction
-from latentkit_cli.directions import Given
+from latentkit_cli.amounts import (
+    Attributes,
+    DirectionsFile,
+    Given,
+    Places,
+    asked_edits,
+    asked_places,
+    given_to_decode,
+    known_directions,
+)
 from latentkit_cli.options import AsJson, Device, RunPath, Weights
 from latentkit_cli.using import Picture, loaded, result_file, wrote
 
@@ -73,7 +81,6 @@ def edit(
     from latentkit import edited, pictures
     from latentkit.animation import frames, save_animation, there_and_back
     from latentkit.runs.observing import as_array, value_range
-    from latentkit_cli.directions import given_to_decode
     from latentkit_cli.ends import codes_of
 
     known = known_directions(model, run, file)
@@ -95,35 +102,10 @@ def edit(
 
 def _strip(known: abc.Mapping[str, Direction], along: str, steps: int) -> list[Edit]:
     """Edits to even places along a direction."""
-    import torch
-
     from latentkit import Edit
 
-    name, equals, ends = along.rpartition("=")
-    name = name if equals else along
-    direction = named_direction(known, name.strip(), f"--along {along}")
-    if equals:
-        low, high = _ends(along, ends)
-    elif direction.range is None:
-        raise LatentkitError(f"--along {along}: the range that was seen is not known; say {name}=LOW:HIGH")
-    elif direction.scale is None:
-        low, high = direction.range
-    else:
-        low, high = direction.scale(direction.vector.new_tensor(direction.range)).tolist()
-    return [
-        Edit(direction=direction, amount=place, absolute=True) for place in torch.linspace(low, high, steps).tolist()
-    ]
-
-
-def _ends(along: str, text: str) -> tuple[float, float]:
-    low, colon, high = text.partition(":")
-    try:
-        found = float(low), float(high)
-    except ValueError:
-        found = 0.0, 0.0
-    if not colon or not -1e30 < found[0] < found[1] < 1e30:
-        raise LatentkitError(f"--along {along}: expected NAME=LOW:HIGH, two numbers, the lower one first")
-    return found
+    name, places = asked_places(known, along, steps, f"--along {along}")
+    return [Edit(direction=known[name], amount=place, absolute=True) for place in places.tolist()]
 
 
 def _strips(

@@ -9,32 +9,26 @@ from latentkit.errors import LatentkitError
 
 
 def of_sklearn(module: str, who: str) -> Any:
-    """A module of scikit-learn, or of what it brings along.
-
-    Args:
-        module: ``sklearn.svm``, ``threadpoolctl``, ...
-        who: how the message begins where it is missing: ``"classifiers need"``.
-
-    Raises:
-        LatentkitError: it is not installed.
-    """
-    return _imported(module, who, "scikit-learn")
+    """A module of scikit-learn, or of what it brings along; see :func:`optional`."""
+    return optional(module, who, "scikit-learn")
 
 
 def of_matplotlib(module: str, who: str) -> Any:
-    """A module of matplotlib.
+    """A module of matplotlib; see :func:`optional`."""
+    return optional(module, who, "matplotlib")
+
+
+def optional(module: str, who: str, package: str) -> Any:
+    """A module of a package of the extra ``eval``.
 
     Args:
-        module: ``matplotlib.figure``, ...
-        who: how the message begins where it is missing: ``"heat maps need"``.
+        module: ``sklearn.svm``, ``threadpoolctl``, ``matplotlib.figure``, ...
+        who: how the message begins where it is missing: ``"classifiers need"``.
+        package: the distribution's name.
 
     Raises:
         LatentkitError: it is not installed.
     """
-    return _imported(module, who, "matplotlib")
-
-
-def _imported(module: str, who: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:

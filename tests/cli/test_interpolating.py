@@ -23,10 +23,12 @@ STRIP, ANIMATED = 2, 13  # pixels a pixel is drawn with: nine images in a row, a
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a model that makes images of draws and decodes nothing; tests read it only."""
-    folder = tmp_path_factory.mktemp("runs") / "blind"
+    place = tmp_path_factory.mktemp("runs")
+    recipe, folder = place / "unread.toml", place / "blind"
+    recipe.write_text('title = "A GAN"\nextends = "gan"\nremove = ["inference.code", "inference.decode"]\n')
     sizes = {"data.resolution": 8, "data.count": 12, "train.batch": 4, "draw.z.dim": 4}
     sizes |= {f"parts.{part}.channels_base": 2 for part in "GD"}
-    assert main(["compose", "gan", "--out", str(folder), "--steps", "1", "--json",
+    assert main(["compose", str(recipe), "--out", str(folder), "--steps", "1", "--json",
                  *(word for key, value in sizes.items() for word in ("--set", f"{key}={value}"))]) == 0  # fmt: skip
     return folder
 
@@ -182,4 +184,4 @@ def test_a_run_that_decodes_nothing_says_so(latentkit: Command, blind: Path, sca
     for ends in ((1, 2), (scans / "a.png", 1), (1, 2, 3, 4)):
         done = latentkit("interpolate", blind, *ends)
         assert (done.code, done.out) == (2, "")
-        assert "'gan' has no role 'decode'; it has: sample" in done.err
+        assert "'unread' has no role 'decode'; it has: sample" in done.err

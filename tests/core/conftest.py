@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from latentkit._building import RecipeLike, wired
+from latentkit.api import compose
 from latentkit.engine.batches import open_samples
 from latentkit.engine.training import Training
+from latentkit.model import Model
 from latentkit.recipe.source import read
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
@@ -63,6 +65,22 @@ def start(registry: Registry) -> Start:
         return Training(wiring, registry, samples, Settings(precision=precision))  # type: ignore[arg-type]
 
     return begin
+
+
+@pytest.fixture
+def blobs(registry: Registry) -> abc.Callable[..., Model]:
+    """A model that draws a blob where its code says: coordinates 0, 1, 2 are x, y and size, two more are nothing."""
+
+    def make(side: int = 16, **overrides: object) -> Model:
+        tables = {
+            "title": "blobs", "data": {"use": "toy.images", "resolution": side, "range": [0.0, 1.0]},
+            "draw": {"z": {"use": "normal", "dim": 5}}, "parts": {"G": {"use": "toy.blobs"}},
+            "phase": {"draw": {"train": ["G"], "loss": {"it": {"use": "core.l2", "of": "G(z)", "to": "x"}}}},
+            "inference": {"sample": "G(z)", "code": "z", "decode": "G(z)"}, "train": {"batch": 4, "steps": 1},
+        }  # fmt: skip
+        return compose(tables, overrides, registry=registry)
+
+    return make
 
 
 @pytest.fixture

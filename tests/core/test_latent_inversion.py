@@ -146,7 +146,8 @@ def test_trajectories_are_in_the_order_of_their_amounts_and_say_how_far_they_are
         blob, 9 * starts(2), HorizontalShift(), amounts=(0.1, 0.2), how=how,
         progress=lambda t, step, _: told.append((t, step)),
     )  # fmt: skip
-    assert steps.change.tolist() == [0.1, 0.1, 0.2, 0.2, -0.1, -0.1, -0.2, -0.2]
+    # Of 16 columns 0.1 is one, and 0.2 are three.
+    assert steps.change.tolist() == [n / 16 for n in (1, 1, 3, 3, -1, -1, -3, -3)]
     assert told == [(t, step) for t in (0.1, 0.2, -0.1, -0.2) for step in (1, 2)]
     assert torch.equal(steps.start[:2], steps.start[-2:])
     assert float(steps.start.norm(dim=1).max()) <= 2 + 1e-12

@@ -96,6 +96,38 @@ class LabelGen(Generator):
         return Draws(self.dim + self.classes, (self.channels, self.height, self.width), "tanh")
 
 
+@attrs.frozen(kw_only=True)
+class Blobs(Generator):
+    """A white blob on black; three numbers of the code say where it is and how large, the others nothing."""
+
+    ports: ClassVar[str] = f"z: latent[dim] -> x: {IMAGE}"
+    independent: ClassVar[bool] = True
+    dim: int | None = None
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+
+    def build(self) -> nn.Module:
+        return Blob((self.channels, self.height, self.width))
+
+
+class Blob(nn.Module):
+    """At ``0.15 z_0`` of the width and ``0.15 z_1`` of the height from the middle, of radius ``0.1 exp(0.3 z_2)``."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape, self.gain = shape, nn.Parameter(torch.ones(()))
+
+    def forward(self, z: Tensor) -> Tensor:
+        across, down = (
+            torch.arange(side, dtype=z.dtype).add(0.5 - side / 2).div(side) - 0.15 * z[:, axis, None]
+            for side, axis in ((self.shape[2], 0), (self.shape[1], 1))
+        )
+        squares = down.square()[:, :, None] + across.square()[:, None, :]
+        blob = torch.exp(-squares / (2 * (0.1 * torch.exp(0.3 * z[:, 2])).square())[:, None, None])
+        return self.gain * blob[:, None].expand(-1, *self.shape)
+
+
 class Draws(nn.Module):
     """Perceptron from all inputs, joined, to an image."""
 
@@ -475,7 +507,8 @@ class Plugin:
     @hookimpl
     def latentkit_components(self) -> abc.Mapping[str, object]:
         return {
-            "images": Images, "gen": Gen, "gen2": Gen2, "label-gen": LabelGen, "translate": Translate, "enc": Enc,
+            "images": Images, "gen": Gen, "gen2": Gen2, "label-gen": LabelGen, "blobs": Blobs,
+            "translate": Translate, "enc": Enc,
             "post": Post, "split": Splitter, "disc": Disc, "code-disc": CodeDisc, "pair-disc": PairDisc,
             "label-disc": LabelDisc, "map": Map, "pool": Pool, "style-gen": StyleGen, "style-enc": StyleEnc,
             "mixing": Mixing, "repeat": Repeat, "noisy-enc": NoisyEnc, "fade": fade, "truncate": truncate, "ada": ada,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from latentkit.components.priors import Normal
+from latentkit.engine.streams import key_seed
 from latentkit.errors import LatentkitError
 from latentkit.evaluation.dependence import drawn_code
 from latentkit.evaluation.subjects import data_needed, features, lacks_role, samples_of
@@ -60,12 +61,32 @@ def codes_to_search(model: Model, n: int, seed: int, given: abc.Mapping[str, Ten
     """
     if drawn_code(model.wiring) is not None:
         return drawn_codes(model, n, seed, given=given)
+    return _of_images(model, n, held_out=False)
+
+
+def codes_to_measure(model: Model, n: int, seed: int, given: abc.Mapping[str, Tensor | float] | None = None) -> Tensor:
+    """Codes that no finder has looked at with the same seed: other draws, or of held-out images; [n, dim] or fewer.
+
+    Raises:
+        DataError: the recipe's data are missing or unreadable.
+        LatentkitError: neither is possible.
+    """
+    if drawn_code(model.wiring) is not None:
+        return drawn_codes(model, n, key_seed(seed, "measure"), given=given)
+    return _of_images(model, n, held_out=True)
+
+
+def _of_images(model: Model, n: int, *, held_out: bool) -> Tensor:
+    """Codes of the first training images, or of held-out ones where there are any, and otherwise the last."""
     reason = lacks_role(model, "encode")
     if reason:
         raise LatentkitError(f"'{model.name}' draws no codes, and has none of images: {reason}")
     samples = samples_of(model)
     assert samples is not None  # a role that reads images has a source of them
-    return torch.from_numpy(features(model, "encode", samples, samples.training[:n])).to(model.device, model.dtype)
+    chosen = samples.training[:n]
+    if held_out:
+        chosen = samples.held_out[:n] if len(samples.held_out) else samples.training[-n:]
+    return torch.from_numpy(features(model, "encode", samples, chosen)).to(model.device, model.dtype)
 
 
 def lacks_decode(model: Model) -> str:

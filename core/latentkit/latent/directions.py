@@ -1,8 +1,10 @@
 """A direction u and a function g, so that moving a code along u changes its image by a known amount.
 
 Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2: ``t = g(<v, z>)``, fitted to
-differences, as where an image stands to begin with is not known. Penalties and constants are those of the released
-code. Here v begins at 0: of a random start, what is across all differences would leave by the penalty alone, slowly.
+differences, as where an image stands to begin with is not known. The objective is that of the released code. There v
+begins at random and the knots of g lie from -5 to 5, of which codes may reach a few; here v begins at its optimum for g
+the identity, the knots are spread over the codes, a step of v is in units of its length, steps become smaller, and at
+the end g is multiplied by what fits best, as the penalties make it too flat, the more so the smaller the changes are.
 """
 
 from __future__ import annotations
@@ -24,23 +26,19 @@ class DirectionFit:
     """How a direction is fitted.
 
     Attributes:
-        knots: of the lattice, from ``low`` to ``high``.
-        low: the first knot.
-        high: the last knot.
+        knots: of the lattice, spread over the codes and a tenth of their spread beyond at either end.
         shrinkage: factor of ``|v|^2``.
         smoothness: factor of the mean squared difference of neighbouring slopes.
-        rate: of Adam.
+        rate: of Adam at first; it falls to 0 in a line.
         epochs: passes over the pairs.
         batch: pairs per update; what is left over at the end of a pass is left out. All where there are fewer.
         seed: of the order of the pairs.
     """
 
     knots: int = attrs.field(default=101, validator=at_least(2))
-    low: float = -5.0
-    high: float = 5.0
     shrinkage: float = attrs.field(default=0.1, validator=at_least(0))
     smoothness: float = attrs.field(default=1.0, validator=at_least(0))
-    rate: float = attrs.field(default=1e-3, validator=above(0))
+    rate: float = attrs.field(default=1e-2, validator=above(0))
     epochs: int = attrs.field(default=100, validator=at_least(1))
     batch: int = attrs.field(default=32, validator=at_least(1))
     seed: int = 0
@@ -95,30 +93,64 @@ def fit_direction(steps: Steps, how: DirectionFit | None = None) -> DirectionMod
     how = how or DirectionFit()
     if not len(steps):
         raise LatentkitError("direction: expected pairs of codes to fit to, found none")
-    dim, batch = steps.start.shape[1], min(how.batch, len(steps))
-    numbers = torch.Generator().manual_seed(key_seed(how.seed, "direction"))
-    v = steps.start.new_zeros(dim).requires_grad_()
-    slopes = steps.start.new_ones(how.knots).requires_grad_()
-    model = DirectionModel(v=v, lattice=Lattice(slopes=slopes, low=how.low, high=how.high))
-    weights, adam, count = [v, slopes], Adam(eps=1e-7), 0
-    slots = {name: [torch.zeros_like(weight) for weight in weights] for name in adam.slots}
+    numbers, batch = torch.Generator().manual_seed(key_seed(how.seed, "direction")), min(how.batch, len(steps))
+    v = _linear(steps, how.shrinkage)
+    length = float(torch.linalg.vector_norm(v))
+    low, high = _spread(torch.cat([steps.start, steps.end]) @ v)
+    slopes = v.new_ones(how.knots).requires_grad_()
+    model = DirectionModel(v=v.requires_grad_(), lattice=Lattice(slopes=slopes, low=low, high=high))
+    adam, count, last = Adam(eps=1e-7), 0, how.epochs * (len(steps) // batch)
+    slots = [{name: [torch.zeros_like(weight)] for name in adam.slots} for weight in (v, slopes)]
     for _ in range(how.epochs):
         order = torch.randperm(len(steps), generator=numbers).to(v.device)
         for chosen in order[: len(order) // batch * batch].view(-1, batch):
             with torch.enable_grad():
                 loss = model.penalised(steps.only(chosen), how.shrinkage, how.smoothness)
-            gradients = list(torch.autograd.grad(loss, weights))
-            count += 1
+            of_v, of_slopes = torch.autograd.grad(loss, [v, slopes])
+            rate, count = how.rate * (1 - count / last), count + 1
             with torch.no_grad():
-                adam.update(weights, gradients, slots, count, how.rate)
+                adam.update([v], [of_v], slots[0], count, rate * length)
+                adam.update([slopes], [of_slopes], slots[1], count, rate)
                 slopes.clamp_(min=0)
-    return _finished(model)
+    return _finished(model, steps)
 
 
-def _finished(model: DirectionModel) -> DirectionModel:
-    v = model.v.detach()
-    if not (v.isfinite().all() and model.lattice.slopes.isfinite().all() and v.any()):
-        raise NotFiniteError(
-            "direction: the fit found none (it is 0, or not finite); expected finite codes, and amounts other than 0"
-        )
-    return DirectionModel(v=v, lattice=attrs.evolve(model.lattice, slopes=model.lattice.slopes.detach()))
+def _linear(steps: Steps, shrinkage: float) -> Tensor:
+    """The optimum of v where g is the identity: ridge regression of changes on differences of codes, [dim]."""
+    moved, change = (steps.end - steps.start).double(), steps.change.double()
+    spread = moved.T @ moved / len(moved)
+    # With a smaller penalty, along what pairs hardly move noise would count the most.
+    ridge = max(shrinkage, _LEAST * float(spread.diagonal().sum()))
+    v = torch.linalg.solve(spread + ridge * torch.eye(len(spread)).to(spread), moved.T @ change / len(moved))
+    v = v.to(steps.start)
+    return _usable(v)
+
+
+def _spread(places: Tensor) -> tuple[float, float]:
+    low, high = float(places.min()), float(places.max())
+    beyond = _BEYOND * (high - low)
+    return low - beyond, high + beyond
+
+
+def _finished(model: DirectionModel, steps: Steps) -> DirectionModel:
+    """Without gradients, and with g as steep as fits the changes best, which both penalties make flatter."""
+    v, slopes = _usable(model.v.detach()), model.lattice.slopes.detach()
+    found = DirectionModel(v=v, lattice=attrs.evolve(model.lattice, slopes=slopes))
+    changes = found.change(steps.start, steps.end)
+    factor = (changes @ steps.change) / changes.square().sum()
+    if not (slopes.isfinite().all() and factor.isfinite() and factor > 0):
+        raise NotFiniteError(_NONE)
+    return DirectionModel(v=v, lattice=attrs.evolve(found.lattice, slopes=factor * slopes))
+
+
+def _usable(v: Tensor) -> Tensor:
+    if not (v.isfinite().all() and v.any()):
+        raise NotFiniteError(_NONE)
+    return v
+
+
+_NONE = "direction: the fit found none (it is 0, or not finite); expected finite codes, and amounts other than 0"
+_LEAST = 0.05
+"""Of the penalty, over the mean squared length of the differences."""
+_BEYOND = 0.1
+"""Of the knots, over the spread of the codes."""

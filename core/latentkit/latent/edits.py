@@ -51,6 +51,27 @@ class Edit:
         return (without(rows, u) + place.reshape(-1, 1) * u).reshape(z.shape)
 
 
+def even_places(direction: Direction, steps: int, ends: tuple[float, float] | None = None) -> Tensor:
+    """Places from one end to the other, for absolute edits, [steps].
+
+    Args:
+        direction: where they are.
+        steps: 2 or more.
+        ends: in the direction's unit; those of the range that was seen unless they are given.
+
+    Raises:
+        LatentkitError: the range that was seen is not known.
+    """
+    if ends is None:
+        if direction.range is None:
+            raise LatentkitError("direction: the range that was seen is not known, so that its ends have to be given")
+        seen = direction.vector.new_tensor(direction.range)
+        low, high = (seen if direction.scale is None else direction.scale(seen)).tolist()
+    else:
+        low, high = ends
+    return torch.linspace(low, high, steps, dtype=direction.vector.dtype, device=direction.vector.device)
+
+
 def edited(
     model: Model,
     codes: Tensor,
@@ -67,7 +88,7 @@ def edited(
         model: with a role ``decode``.
         codes: [n, dim].
         edits: in their order.
-        given: what ``decode`` needs besides codes.
+        given: what ``decode`` needs besides codes: a row per code, or one for all.
         seed: of other draws.
 
     Raises:
@@ -78,12 +99,19 @@ def edited(
             codes = _fitting(edit, codes, f"codes of '{model.name}'")
     of_styles = [edit for edit in edits if edit.direction.space == "styles"]
     if not of_styles:
-        images = model.role("decode", len(codes), seed=seed, **{**(given or {}), _name(model): codes})
+        values = {name: _row_each(value, len(codes)) for name, value in (given or {}).items()}
+        images = model.role("decode", len(codes), seed=seed, **{**values, _name(model): codes})
         return images
     value = styles(model, codes)
     for edit in of_styles:
         value = _with_layers(edit, value, model)
     return images_of_styles(model, value, seed)
+
+
+def _row_each(value: Tensor | float, n: int) -> Tensor | float:
+    """One row as n of them; what is a row each already, or no row, as it is."""
+    one = isinstance(value, Tensor) and value.ndim > 0 and len(value) == 1
+    return value.expand(n, *value.shape[1:]) if isinstance(value, Tensor) and one else value
 
 
 def _name(model: Model) -> str:

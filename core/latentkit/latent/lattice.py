@@ -60,14 +60,15 @@ class Lattice:
 
     def inverse(self, position: Tensor) -> Tensor:
         """Where ``g`` has these values, element by element; the lowest such place, and an end for what is beyond it."""
-        h = self.half_width
+        h, slopes = self.half_width, self.slopes
         edges = torch.cat([self.knots - h, self.knots[-1:] + h])  # between which g is a line
-        heights = self(edges)
-        wanted = position.clamp(heights[0], heights[-1])
-        at = torch.searchsorted(heights, wanted.contiguous(), right=False).clamp(1, len(self.slopes))
-        rise = wanted - heights[at - 1]
-        # Where g is flat nothing is to rise, and the lowest place is the edge before.
-        return edges[at - 1] + torch.where(rise > 0, rise / self.slopes[at - 1], 0)
+        # By sums, so that where g is flat the heights are the same to the last digit.
+        heights = h * (2 * torch.cat([slopes.new_zeros(1), slopes.cumsum(0)]) - slopes.sum())
+        wanted = position.to(heights).clamp(heights[0], heights[-1])
+        close = 8 * torch.finfo(heights.dtype).eps * heights.abs().max()  # and what g itself says of them is that near
+        at = torch.searchsorted(heights, (wanted - close).contiguous(), right=False).clamp(1, len(slopes))
+        rise = (wanted - heights[at - 1]).clamp(min=0)
+        return torch.minimum(edges[at - 1] + torch.where(rise > 0, rise / slopes[at - 1], 0), edges[at])
 
     def stretched(self, factor: float) -> Lattice:
         """The lattice of ``s -> g(factor s)``, a factor above 0."""

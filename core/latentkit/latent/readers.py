@@ -80,6 +80,41 @@ def readers_of_styles(model: Model, codes: Tensor, given: Given, seed: int) -> d
     return found
 
 
+def pieces_of_code(model: Model, codes: Tensor, given: Given, seed: int) -> list[int]:
+    """Sizes of the consecutive pieces in which layers of ``decode`` read the code; one, where all read all of it.
+
+    Raises:
+        LatentkitError: some of the code is read by no layer as it is.
+    """
+    probes, readers = codes[:_PROBES], []
+
+    def seen(_: nn.Module, value: Tensor, __: object) -> None:
+        if value.ndim == 2 and len(value) == len(probes):
+            readers.append(_columns(value, probes))
+
+    with _watched(_layers(model), seen), torch.no_grad():
+        decoder(model, given=given, seed=seed)(probes)
+    read = torch.stack(readers) if readers else torch.zeros(1, probes.shape[1], dtype=torch.bool)  # layers dim
+    if not read.any(0).all():
+        raise LatentkitError(
+            f"'{model.name}': not all of the code is read as it is by linear layers of 'decode', so that its pieces "
+            "are not known; say --chunks SIZE,SIZE,..."
+        )
+    borders = (read[:, 1:] != read[:, :-1]).any(0).nonzero().flatten().tolist()
+    ends = [*(border + 1 for border in borders), probes.shape[1]]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _columns(value: Tensor, codes: Tensor) -> Tensor:
+    """Which coordinates of the codes are among the columns of a layer's input: [n, f] and [n, dim] to bool [dim]."""
+    if _multiple(value, codes) is not None:
+        return torch.ones(codes.shape[1], dtype=torch.bool)
+    same = torch.ones(value.shape[1], codes.shape[1], dtype=torch.bool, device=codes.device)
+    for row, code in zip(value.to(codes), codes, strict=True):
+        same &= torch.isclose(row[:, None], code, rtol=1e-4, atol=1e-5)
+    return same.any(0).cpu()
+
+
 def _modules(model: Model) -> abc.Iterator[tuple[str, nn.Module, str]]:
     for letter, part in model.parts.items():
         for path, module in part.named_modules():
@@ -87,8 +122,18 @@ def _modules(model: Model) -> abc.Iterator[tuple[str, nn.Module, str]]:
 
 
 def _layers(model: Model) -> list[nn.Module]:
-    """Modules with weights of their own and no modules below."""
-    return [module for _, module, _ in _modules(model) if not list(module.children()) and list(module.parameters())]
+    """Modules with weights of their own and no modules below, but what makes these weights (spectral norm, say)."""
+    return [
+        module
+        for _, module, path in _modules(model)
+        if _WEIGHTS not in path.split(".")
+        and not [name for name, _ in module.named_children() if name != _WEIGHTS]
+        and list(module.parameters())
+    ]
+
+
+_WEIGHTS = "parametrizations"
+"""Where torch keeps what makes a module's weights."""
 
 
 @contextlib.contextmanager

@@ -20,12 +20,14 @@ class Steps:
         end: [n, dim].
         change: the amount t, [n].
         error: of the image of ``end`` against what it should be, [n].
+        asked: the same error of the image of ``start``, [n]: what there was to change; 1 unless it is known.
     """
 
     start: Tensor
     end: Tensor = attrs.field()
     change: Tensor = attrs.field()
     error: Tensor = attrs.field()
+    asked: Tensor = attrs.field(default=attrs.Factory(lambda self: torch.ones_like(self.error), takes_self=True))
 
     @end.validator
     def _like_start(self, _: object, value: Tensor) -> None:
@@ -36,6 +38,7 @@ class Steps:
 
     @change.validator
     @error.validator
+    @asked.validator
     def _one_each(self, attribute: attrs.Attribute[Tensor], value: Tensor) -> None:
         if value.shape != (len(self.start),):
             found = list(value.shape)
@@ -48,16 +51,32 @@ class Steps:
         """Some of the pairs, by a mask or by indices [m]."""
         return Steps(**{field.name: getattr(self, field.name)[chosen] for field in attrs.fields(Steps)})
 
-    def without_worst(self, one_in: int = 10) -> Steps:
+    def without_worst(self, one_in: int = 10, *, relative: bool = False) -> Steps:
         """Without the pairs of largest error, one in so many; those without a finite error are the worst.
+
+        Args:
+            one_in: at least 2.
+            relative: errors over what there was to change, as what large things leave undone weighs more than all that
+                was to be done to small ones. Where it was next to nothing (of an empty image, shifted, every code is an
+                answer), a pair is among the worst.
 
         Raises:
             LatentkitError: nothing would be left.
         """
-        chosen = kept(self.error, one_in)
+        chosen = kept(self.relative if relative else self.error, one_in)
         if not chosen.any():
             raise LatentkitError(f"steps: none of {len(self)} errors is below the others'; there is nothing to fit")
         return self.only(chosen)
+
+    @property
+    def relative(self) -> Tensor:
+        """Errors over what there was to change, [n]; infinite where that was next to nothing."""
+        enough = self.asked > _NOTHING * self.asked.nanmedian()
+        return torch.where(enough, self.error / self.asked, torch.inf)
+
+
+_NOTHING = 0.01
+"""Of what there was to change, over its median."""
 
 
 def joined(parts: abc.Iterable[Steps]) -> Steps:

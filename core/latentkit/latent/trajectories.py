@@ -2,7 +2,8 @@
 
 Plumerault, Le Borgne, Hudelot 2020, https://arxiv.org/abs/2001.10238, section 2, and its released code:
 of every sign of t anew from the first code; each search begins where the one before has ended, and its target is always
-the first image, changed.
+the first image, changed. What is recorded is by how much it really was: released, t itself is, of which shifts and
+zooms leave out what is no whole pixel.
 """
 
 from __future__ import annotations
@@ -52,11 +53,12 @@ def trajectories(
         progress: told of each update.
 
     Returns:
-        2 k n pairs: those of t in the order of the amounts, then those of -t, n each. Errors are those of the codes
-        found.
+        2 k n pairs: those of t in the order of the amounts, then those of -t, n each. Changes are as realised, errors
+        those of the codes found, and before any search.
 
     Raises:
-        LatentkitError: amounts out of order; what :func:`latentkit.latent.inversion.invert` raises.
+        LatentkitError: amounts out of order, or so small that they change nothing; what
+            :func:`latentkit.latent.inversion.invert` raises.
     """
     if not amounts or not all(a < b for a, b in zip((0.0, *amounts), amounts, strict=False)):
         raise LatentkitError(f"trajectories: expected growing amounts above 0, found {list(amounts)}")
@@ -65,6 +67,8 @@ def trajectories(
     first = within_norm(start.detach()) if how.bounded else start.detach()
     with torch.no_grad():
         images = decode(first)
+    size = (images.shape[-2], images.shape[-1])
+    _check_changes(transformation, amounts, size)
     parts = []
     for sign in (1, -1):
         codes = first
@@ -74,9 +78,22 @@ def trajectories(
             told = None if progress is None else _at(progress, t)
             found = invert(decode, targets, codes, how, masks=masks, progress=told)
             codes = found.codes
-            change = torch.full_like(found.errors, t)
-            parts.append(Steps(start=first, end=codes, change=change, error=found.errors))
+            change = torch.full_like(found.errors, transformation.realised(t, *size))
+            asked = how.error(images, targets, masks)
+            parts.append(Steps(start=first, end=codes, change=change, error=found.errors, asked=asked))
     return joined(parts)
+
+
+def _check_changes(transformation: Transformation, amounts: abc.Sequence[float], size: tuple[int, int]) -> None:
+    """Refuse amounts whose targets are the images themselves."""
+    least = transformation.least(*size)
+    if amounts[0] < least:
+        # Rounded up, so that what is shown is enough.
+        enough = math.ceil(least * 1e4) / 1e4
+        raise LatentkitError(
+            f"{transformation.name} by {amounts[0]:g}: changes nothing in an image of {size[0]} x {size[1]}; expected "
+            f"amounts of at least {enough:g}"
+        )
 
 
 def _at(progress: Progress, t: float) -> abc.Callable[[int, Tensor], None]:

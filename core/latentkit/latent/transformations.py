@@ -12,11 +12,10 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import attrs
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from latentkit.errors import LatentkitError
+from latentkit.latent.warping import finite, least_above, ones, resized, shifted, size, turned
 
 
 class Transformation(ABC):
@@ -29,6 +28,8 @@ class Transformation(ABC):
     name: ClassVar[str]
     unit: ClassVar[str] = ""
     """Of an amount, in words."""
+    moves: ClassVar[str] = ""
+    """Which of the :mod:`latentkit.latent.moments` of what is salient it changes: ``x``, ``y``, ``mean``, or none."""
 
     @abstractmethod
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -37,6 +38,18 @@ class Transformation(ABC):
         Raises:
             LatentkitError: an amount that leaves nothing of the image.
         """
+
+    def realised(self, t: float, height: int, width: int) -> float:
+        """By how much images of a size change when t is asked for, in whole pixels where only those can be; or 0."""
+        return t
+
+    def least(self, height: int, width: int) -> float:
+        """The smallest amount that changes images of a size, either way; 0 where any does."""
+        return 0.0
+
+    def rate(self, height: int, width: int) -> float | None:
+        """By how much the moment that it moves changes per amount; ``None`` where that depends on the image."""
+        return None
 
 
 def _ordered(_: object, __: object, value: tuple[float, float]) -> None:
@@ -50,11 +63,24 @@ class HorizontalShift(Transformation):
 
     name: ClassVar[str] = "horizontal-shift"
     unit: ClassVar[str] = "image widths"
+    moves: ClassVar[str] = "x"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """See the class; whole pixels, toward 0."""
-        return _shifted(self, x, t, -1)
+        return shifted(x, t, -1, self.name, sum(self.range) / 2)
+
+    def realised(self, t: float, height: int, width: int) -> float:
+        """Whole pixels."""
+        return int(t * width) / width
+
+    def least(self, height: int, width: int) -> float:
+        """One pixel."""
+        return least_above(1 / width, lambda t: int(t * width) > 0)
+
+    def rate(self, height: int, width: int) -> float | None:
+        """Places of a barycentre are counted from the first pixel's middle to the last one's."""
+        return width / max(width - 1, 1)
 
 
 @attrs.frozen(kw_only=True)
@@ -63,11 +89,24 @@ class VerticalShift(Transformation):
 
     name: ClassVar[str] = "vertical-shift"
     unit: ClassVar[str] = "image heights"
+    moves: ClassVar[str] = "y"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """See the class; whole pixels, toward 0."""
-        return _shifted(self, x, t, -2)
+        return shifted(x, t, -2, self.name, sum(self.range) / 2)
+
+    def realised(self, t: float, height: int, width: int) -> float:
+        """Whole pixels."""
+        return int(t * height) / height
+
+    def least(self, height: int, width: int) -> float:
+        """One pixel."""
+        return least_above(1 / height, lambda t: int(t * height) > 0)
+
+    def rate(self, height: int, width: int) -> float | None:
+        """Places of a barycentre are counted from the first pixel's middle to the last one's."""
+        return height / max(height - 1, 1)
 
 
 @attrs.frozen(kw_only=True)
@@ -79,18 +118,26 @@ class Zoom(Transformation):
 
     name: ClassVar[str] = "zoom"
     unit: ClassVar[str] = "of the size"
+    moves: ClassVar[str] = "mean"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """See the class."""
-        _finite(self, t)
+        finite(self.name, t)
         side = max(x.shape[-2:])
         if 1 + t <= 0 or int(min(x.shape[-2:]) / (1 + t)) < 1 or side / (1 + t) > _LARGEST:
-            raise LatentkitError(
-                f"{self.name} by {t:g}: expected a scale 1 + t that keeps a part of {_size(x)} in view"
-            )
+            raise LatentkitError(f"{self.name} by {t:g}: expected a scale 1 + t that keeps a part of {size(x)} in view")
         middle = sum(self.range) / 2
-        return _resized(x - middle, t) + middle, _resized(_ones(x), t).expand_as(x)
+        return resized(x - middle, t) + middle, resized(ones(x), t).expand_as(x)
+
+    def realised(self, t: float, height: int, width: int) -> float:
+        """Of the part that is cut out or padded to, the mean over both sides."""
+        return sum(side / max(int(side / (1 + t)), 1) - 1 for side in (height, width)) / 2
+
+    def least(self, height: int, width: int) -> float:
+        """A border of one pixel; enlarging takes less."""
+        side = max(height, width)
+        return least_above(1 / (side + 1), lambda t: int(side / (1 - t)) > side)
 
 
 @attrs.frozen(kw_only=True)
@@ -99,13 +146,18 @@ class Brightness(Transformation):
 
     name: ClassVar[str] = "brightness"
     unit: ClassVar[str] = "half ranges"
+    moves: ClassVar[str] = "mean"
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """See the class; all is defined."""
-        _finite(self, t)
+        finite(self.name, t)
         low, high = self.range
-        return (x + t * (high - low) / 2).clamp(low, high), _ones(x).expand_as(x)
+        return (x + t * (high - low) / 2).clamp(low, high), ones(x).expand_as(x)
+
+    def rate(self, height: int, width: int) -> float | None:
+        """Of what is neither black nor white."""
+        return 0.5
 
 
 @attrs.frozen(kw_only=True)
@@ -121,9 +173,9 @@ class Rotation(Transformation):
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """See the class."""
-        _finite(self, t)
+        finite(self.name, t)
         middle = sum(self.range) / 2
-        return _turned(x - middle, t) + middle, _turned(_ones(x), t).expand_as(x)
+        return turned(x - middle, t) + middle, turned(ones(x), t).expand_as(x)
 
 
 TRANSFORMATIONS: dict[str, type[Transformation]] = {
@@ -132,53 +184,3 @@ TRANSFORMATIONS: dict[str, type[Transformation]] = {
 """What is shipped, by name."""
 _LARGEST = 16_384
 """Side to which an image is padded, at most."""
-
-
-def _shifted(kind: HorizontalShift | VerticalShift, x: Tensor, t: float, axis: int) -> tuple[Tensor, Tensor]:
-    _finite(kind, t)
-    pixels, size = int(t * x.shape[axis]), x.shape[axis]
-    if abs(pixels) >= size:
-        raise LatentkitError(f"{kind.name} by {t:g}: expected less than the whole side of {_size(x)}, -1 < t < 1")
-    kept = slice(max(0, -pixels), size - max(0, pixels))
-    ends = (max(0, pixels), max(0, -pixels))
-    padding = (*ends, 0, 0) if axis == -1 else (0, 0, *ends)
-
-    def moved(values: Tensor, fill: float) -> Tensor:
-        cut = values[..., kept] if axis == -1 else values[..., kept, :]
-        return F.pad(cut, padding, value=fill)
-
-    return moved(x, sum(kind.range) / 2), moved(_ones(x), 0.0).expand_as(x)
-
-
-def _resized(values: Tensor, t: float) -> Tensor:
-    height, width = values.shape[-2:]
-    sides = [(side, int(side / (1 + t))) for side in (width, height)]  # the order of F.pad
-    # A negative padding cuts. Half of the difference, downwards, is on the near side of either.
-    padding: list[int] = []
-    for side, wanted in sides:
-        near = (wanted - side) // 2 if wanted >= side else -((side - wanted) // 2)
-        padding += [near, wanted - side - near]
-    return F.interpolate(F.pad(values, padding), (height, width), mode="bilinear", align_corners=False)
-
-
-def _turned(values: Tensor, t: float) -> Tensor:
-    height, width = values.shape[-2:]
-    cos, sin = math.cos(t), math.sin(t)
-    # From where each pixel comes, in coordinates of [-1, 1] along both sides, which are not of equal length.
-    rows = [[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]]
-    theta = torch.tensor([rows], dtype=values.dtype, device=values.device)
-    grid = F.affine_grid(theta, [1, 1, height, width], align_corners=False)
-    return F.grid_sample(values, grid.expand(len(values), -1, -1, -1), "bilinear", "zeros", align_corners=False)
-
-
-def _ones(x: Tensor) -> Tensor:
-    return torch.ones(1, 1, *x.shape[-2:], dtype=x.dtype, device=x.device)
-
-
-def _size(x: Tensor) -> str:
-    return f"an image of {x.shape[-2]} x {x.shape[-1]}"
-
-
-def _finite(kind: Transformation, t: float) -> None:
-    if not math.isfinite(t):
-        raise LatentkitError(f"{kind.name}: expected a finite amount t, found {t}")

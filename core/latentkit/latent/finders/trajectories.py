@@ -49,23 +49,25 @@ class Trajectories(DirectionFinder):
     """Codes at which trajectories begin."""
     steps: int = attrs.field(default=50, validator=ge(1))
     """Updates of each search."""
-    rate: float = attrs.field(default=0.01, validator=gt(0))
-    """Learning rate of a search."""
+    rate: float = attrs.field(default=0.03, validator=gt(0))
+    """Learning rate of a search; no number of the code moves further in it than this times the steps."""
     error: str = attrs.field(default="filtered", validator=in_(ERRORS))
     """Behind a Gaussian filter, the same as ``released`` (kernel not normalised, mask after it), or of pixels."""
     sigma: float | None = attrs.field(default=None, validator=optional(gt(0)))
     """Of the filter, in pixels; 3 of 128, and 0.34 at least, unless stated."""
     bounded: bool | None = None
     """Keep codes within the root of their dimension; unless stated, where they are drawn from N(0, I)."""
-    reject: int = attrs.field(default=10, validator=ge(2))
-    """The worst one in so many codes is left out."""
+    reject: int = attrs.field(default=3, validator=ge(2))
+    """The worst one in so many pairs is left out."""
+    relative: bool = True
+    """The worst by the error over what there was to change; false and 10, by the error itself, are as released."""
     classes: tuple[int, ...] = ()
     """Of a model that reads labels: the direction is fitted to trajectories of all these classes together."""
     epochs: int = attrs.field(default=100, validator=ge(1))
     """Passes of the fit over the pairs."""
     shrinkage: float = attrs.field(default=0.1, validator=ge(0))
     """Of the fit: factor of the squared length of v."""
-    smoothness: float = attrs.field(default=1.0, validator=ge(0))
+    smoothness: float = attrs.field(default=0.1, validator=ge(0))
     """Of the fit: factor of the squared differences of neighbouring slopes of the scale."""
 
     def applies(self, model: Model) -> str:
@@ -86,7 +88,7 @@ class Trajectories(DirectionFinder):
         transformation = _transformation(self.transformation, model)
         choices = label_rows(model, self.classes) if self.classes else [{}]
         parts = [self._steps(model, transformation, {**(given or {}), **choice}, seed, progress) for choice in choices]
-        kept = joined([part.without_worst(self.reject) for part in parts])
+        kept = joined([part.without_worst(self.reject, relative=self.relative) for part in parts])
         how = DirectionFit(epochs=self.epochs, shrinkage=self.shrinkage, smoothness=self.smoothness, seed=seed)
         fitted = fit_direction(kept, how)
         return {self.transformation: self._direction(fitted, kept, sum(map(len, parts)), transformation)}
@@ -123,8 +125,8 @@ class Trajectories(DirectionFinder):
         residual = float(fitted.error(kept))
         details: dict[str, Detail] = {
             "transformation": self.transformation, "amounts": ", ".join(f"{amount:g}" for amount in self.amounts),
-            "pairs": pairs, "kept": len(kept), "error": float(kept.error.mean()), "steps": self.steps,
-            "loss": self.error, "rms": math.sqrt(residual),
+            "pairs": pairs, "kept": len(kept), "error": float(kept.error.mean()),
+            "undone": float(kept.relative.mean()), "steps": self.steps, "loss": self.error, "rms": math.sqrt(residual),
             "explained": 1 - residual / float(kept.change.square().mean()),
         }  # fmt: skip
         return Direction(
