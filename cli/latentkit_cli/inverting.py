@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections import abc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from latentkit.errors import LatentkitError
 from latentkit_cli.options import AsJson, Device, Images, RunPath, Seed, Weights
-from latentkit_cli.output import near, say
+from latentkit_cli.output import near, note
 from latentkit_cli.using import Given, Picture, loaded, result_file, wrote
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from latentkit import Model
-    from latentkit.latent.filtered import ErrorOfImages
 
 Start = Annotated[
     str | None,
@@ -70,7 +64,6 @@ CodesFile = Annotated[
     ),
 ]
 ERRORS = ("filtered", "pixel", "features")
-_SIGMA = 1.0
 
 
 def invert(
@@ -117,20 +110,18 @@ def invert(
     from latentkit_cli.codes import write_codes
     from latentkit_cli.given import given_values
     from latentkit_cli.images import read_images
-    from latentkit_cli.searching import begun, searched
+    from latentkit_cli.searching import begun, fits, measured_by, searched
 
-    decoder(model)  # a model that makes no images of codes says so before anything else
-    values = given_values(model, "decode", given or [], 1)
-    if bounded is None:
-        bounded = is_normal(model)
+    values = given_values(model, "decode", given, 1) if given and "decode" in model.roles else {}
+    decode = decoder(model, seed=seed, given=values)
     targets, names = read_images(model, images)
     if reject is not None and len(names) < reject:
         raise LatentkitError(f"--reject {reject}: leaves out one image in {reject}, and there are {len(names)}")
     first = begun(model, targets, start, seed)
-    measure, about = _measure(model, error, sigma, features)
-    how = Inversion(steps=steps, rate=rate, error=measure, bounded=bounded)
-    found = searched(model, targets, first, how, values, seed)
-    chosen = _chosen(found.errors, reject)
+    measure, about = measured_by(model, error, sigma, features)
+    bounded = is_normal(model) if bounded is None else bounded
+    found = searched(decode, targets, first, Inversion(steps=steps, rate=rate, error=measure, bounded=bounded))
+    chosen = fits(found.errors, reject)
     left = [name for name, keep in zip(names, chosen.tolist(), strict=True) if not keep]
     names = [name for name, keep in zip(names, chosen.tolist(), strict=True) if keep]
     found = found.only(chosen)
@@ -143,6 +134,9 @@ def invert(
         write_codes(codes, as_array(found.codes), names)
         facts["codes"] = str(codes)
     wrote(file, as_json, **facts)
+    farther = int((found.errors > found.before).sum())
+    if farther:
+        note(f"{farther} of {len(names)} searches ended farther away than they began; try a smaller --rate")
     if not as_json:
         _tell(error, means, len(names), left, codes)
 
@@ -154,39 +148,6 @@ def _check_error(error: str, sigma: float | None, features: str | None) -> None:
         raise LatentkitError("--sigma: is of the filter, so it needs --error filtered")
     if features is not None and error != "features":
         raise LatentkitError("--features: is of the network, so it needs --error features")
-
-
-def _measure(
-    model: Model, error: str, sigma: float | None, features: str | None
-) -> tuple[ErrorOfImages, dict[str, object]]:
-    """The error, and what is said of it."""
-    from latentkit.evaluation.protocols import of_network
-    from latentkit.latent.features import feature_error
-    from latentkit.latent.filtered import FilteredError, squared_error
-
-    if error == "pixel":
-        return squared_error, {}
-    if error == "filtered":
-        filtered = FilteredError(sigma=_SIGMA if sigma is None else sigma)
-        return filtered, {"sigma": filtered.sigma}
-    if features is None:
-        say("comparing with a small classifier of the run's own data (trained once, in about 10 s)")
-    seen = feature_error(model, features)
-    return seen, of_network(seen.network)
-
-
-def _chosen(errors: Tensor, reject: int | None) -> Tensor:
-    """Which fits are kept, bool [n]: the finite ones, without the worst one in ``reject``."""
-    from latentkit.latent.records import kept
-
-    if not errors.isfinite().any():
-        raise LatentkitError(
-            f"none of {len(errors)} searches found a code: no error is finite; try a smaller --rate, or --start mean"
-        )
-    chosen = errors.isfinite() if reject is None else kept(errors, reject)
-    if not chosen.any():
-        raise LatentkitError(f"--reject {reject}: no error is below the others', so nothing would be left")
-    return chosen
 
 
 def _tell(error: str, means: abc.Mapping[str, float], count: int, left: abc.Sequence[str], codes: Path | None) -> None:

@@ -14,16 +14,22 @@ from torch import Tensor
 
 from latentkit import Model
 from latentkit.errors import LatentkitError
+from latentkit.evaluation.protocols import of_network
 from latentkit.latent import inversion
 from latentkit.latent.codes import drawn_codes
-from latentkit.latent.decoding import decoder
+from latentkit.latent.decoding import Decode
+from latentkit.latent.features import feature_error
+from latentkit.latent.filtered import ErrorOfImages, FilteredError, squared_error
 from latentkit.latent.inversion import Inversion
+from latentkit.latent.records import kept
 from latentkit_cli.output import say
 
 MEAN_OF = 1000
 """Drawn codes."""
 AT_ONCE = 256
 """Images in one batch."""
+SIGMA = 1.0
+"""In pixels, of the filter where nothing else is said."""
 _LINES = 4
 _TOLD_EVERY = 10
 
@@ -66,20 +72,9 @@ def begun(model: Model, targets: Tensor, start: str | None, seed: int) -> Tensor
     return drawn_codes(model, MEAN_OF, seed, instead=instead).mean(0, keepdim=True).expand(len(targets), -1)
 
 
-def searched(
-    model: Model, targets: Tensor, start: Tensor, how: Inversion, given: abc.Mapping[str, Tensor | float], seed: int
-) -> Searched:
-    """The search, with its progress on standard error.
-
-    Args:
-        model: with a role ``decode``.
-        targets: [n, channels, height, width].
-        start: [n, dim].
-        how: steps, rate, error and bound.
-        given: labels and scalars by name, the same for all.
-        seed: of draws in ``decode``.
-    """
-    decode, pieces = decoder(model, seed=seed, given=given), []
+def searched(decode: Decode, targets: Tensor, start: Tensor, how: Inversion) -> Searched:
+    """The search for targets [n, channels, height, width] from codes [n, dim], with its progress on standard error."""
+    pieces = []
     for first in range(0, len(targets), AT_ONCE):
         wanted, begin = targets[first : first + AT_ONCE], start[first : first + AT_ONCE]
         with _progress(how.steps, f"{first + 1}-{first + len(wanted)}") as told:
@@ -89,6 +84,41 @@ def searched(
         pieces.append(Searched(codes=found.codes, images=images, errors=found.errors, before=before))
     fields = [field.name for field in attrs.fields(Searched)]
     return Searched(**{name: torch.cat([getattr(piece, name) for piece in pieces]) for name in fields})
+
+
+def measured_by(
+    model: Model, error: str, sigma: float | None, features: str | None
+) -> tuple[ErrorOfImages, dict[str, object]]:
+    """The error of this name, and what is said of it; ``sigma`` and ``features`` are options of one each.
+
+    Raises:
+        LatentkitError: an option that is refused; no network.
+    """
+    if error == "pixel":
+        return squared_error, {}
+    if error == "filtered":
+        filtered = FilteredError(sigma=SIGMA if sigma is None else sigma)
+        return filtered, {"sigma": filtered.sigma}
+    if features is None:
+        say("comparing with a small classifier of the run's own data (trained once, in about 10 s)")
+    seen = feature_error(model, features)
+    return seen, of_network(seen.network)
+
+
+def fits(errors: Tensor, reject: int | None) -> Tensor:
+    """Which fits are kept, bool [n]: the finite ones, without the worst one in ``reject``.
+
+    Raises:
+        LatentkitError: none is left.
+    """
+    if not errors.isfinite().any():
+        raise LatentkitError(
+            f"none of {len(errors)} searches found a code: no error is finite; try a smaller --rate, or --start mean"
+        )
+    chosen = errors.isfinite() if reject is None else kept(errors, reject)
+    if not chosen.any():
+        raise LatentkitError(f"--reject {reject}: no error is below the others', so nothing would be left")
+    return chosen
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from PIL import Image
 import latentkit as lk
 from latentkit import pictures
 from latentkit.evaluation import classifier
+from latentkit.latent.decoding import decoder
 from latentkit.latent.filtered import squared_error
 from latentkit.latent.inversion import Inversion
 from latentkit_cli import main
@@ -112,10 +113,16 @@ def test_the_picture_is_of_what_was_searched_where_images_have_draws_besides_cod
             weight.data.fill_(1.0)
     targets = torch.rand(3, 1, 8, 8)
     how = Inversion(steps=2, error=squared_error, bounded=False)
-    found = searched(model, targets, begun(model, targets, None, 0), how, {}, seed=7)
+    found = searched(decoder(model, seed=7), targets, begun(model, targets, None, 0), how)
     torch.testing.assert_close(squared_error(found.images, targets), found.errors)
     assert not torch.allclose(squared_error(model.decode(found.codes), targets), found.errors)
     assert (found.errors < found.before).all()
+
+
+def test_a_search_that_has_gone_astray_is_told_of(latentkit: Command, plain: Path, scans: Path) -> None:
+    done = latentkit("invert", plain, scans, "--rate", 1e6, "--free", "--steps", 3)
+    assert done.code == 0
+    assert "of 2 searches ended farther away than they began; try a smaller --rate" in done.err
 
 
 def test_labels_are_given_to_the_search(latentkit: Command, tmp_path: Path, scans: Path) -> None:
@@ -128,6 +135,18 @@ def test_labels_are_given_to_the_search(latentkit: Command, tmp_path: Path, scan
     assert errors[0] != errors[1]
     done = latentkit("invert", labelled, scans, "--given", "y=3")
     assert (done.code, "--given y=3: expected a class from 0 to 2" in done.err) == (2, True)
+
+
+def test_a_model_that_makes_no_images_of_codes_is_refused(latentkit: Command, scans: Path, tmp_path: Path) -> None:
+    Path("blind.toml").write_text('extends = "gan"\nremove = ["inference.decode", "inference.code"]')
+    sizes = {"data__resolution": 8, "data__count": 12, "draw__z__dim": 4, "train__batch": 4}
+    widths = {f"parts__{part}__channels_base": 2 for part in "GD"}
+    blind = trained(tmp_path / "blind", "blind.toml", **sizes, **widths)
+    for words in ([], ["--given", "y=1"]):
+        done = latentkit("invert", blind, scans, *words)
+        assert (done.code, done.err) == (2, "error: 'blind' has no role 'decode'; it has: sample\n")
+    done = latentkit("reconstruct", blind, scans)
+    assert (done.code, done.err) == (2, "error: 'blind' has no role 'encode'; it has: sample\n")
 
 
 def test_the_mean_is_that_of_the_codes_of_samples_where_codes_of_images_are_encoded() -> None:
