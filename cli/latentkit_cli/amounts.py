@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import abc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latentkit.errors import LatentkitError, nearest
+from latentkit_cli.options import finite_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,8 @@ def asked_edits(
             if not equals:
                 raise LatentkitError(f"{option} {text}: expected NAME=NUMBER, for example {next(iter(known))}=+1")
             direction = named_direction(known, name, f"{option} {text}")
-            found.append(Edit(direction=direction, amount=_number(option, text, number), absolute=option == "--at"))
+            amount = finite_number(f"{option} {text}", number)
+            found.append(Edit(direction=direction, amount=amount, absolute=option == "--at"))
     return found
 
 
@@ -141,13 +142,3 @@ def _ends(where: str, text: str) -> tuple[float, float]:
     if not colon or not -1e30 < found[0] < found[1] < 1e30:
         raise LatentkitError(f"{where}: expected NAME=LOW:HIGH, two numbers, the lower one first")
     return found
-
-
-def _number(option: str, text: str, number: str) -> float:
-    try:
-        value = float(number)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise LatentkitError(f"{option} {text}: expected a number after '=', found '{number}'")
-    return value

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from latentkit.errors import LatentkitError
+from latentkit_cli.attributes import attributes
 from latentkit_cli.checking import check, explain
 from latentkit_cli.composing import compose
 from latentkit_cli.converting import convert
@@ -19,13 +20,14 @@ from latentkit_cli.directions import directions
 from latentkit_cli.editing import edit
 from latentkit_cli.evaluating import evaluate
 from latentkit_cli.faults import tell_faults
+from latentkit_cli.interpolating import interpolate
 from latentkit_cli.inverting import invert
 from latentkit_cli.listing import components, plugins, recipes
 from latentkit_cli.mixing import mix
 from latentkit_cli.output import fail, fail_unexpectedly, warnings_as_notes
 from latentkit_cli.scaffolding import plugin
 from latentkit_cli.showing import show
-from latentkit_cli.using import encode, interpolate, reconstruct, sample
+from latentkit_cli.using import encode, reconstruct, sample
 
 COMMANDS: dict[str, abc.Callable[..., None]] = {
     "compose": compose, "convert": convert, "check": check, "explain": explain,
@@ -68,6 +70,7 @@ def _app() -> typer.Typer:
     app.callback()(_latentkit)
     for name, function in COMMANDS.items():
         app.command(name)(function)
+    app.add_typer(attributes, name="attributes")
     app.add_typer(directions, name="directions")
     app.add_typer(plugin, name="plugin")
     return app

@@ -164,6 +164,7 @@ def next_commands(run: Run, where: str) -> list[tuple[str, str]]:
         (samples, f"latentkit sample {where} -n 64 --seed 1", "more samples"),
         (drawn, f"latentkit interpolate {where} 1 2", "the way from one draw to another"),
         (rebuilds, f"latentkit reconstruct {where} PICTURES", "your own pictures, or a folder of them"),
+        (drawn and not rebuilds, f"latentkit invert {where} PICTURES", "codes of your own pictures, by search"),
         (samples or "encode" in model.roles, f"latentkit eval {where}", "figures"),
     ]
     return [(command, what) for can, command, what in commands if can]

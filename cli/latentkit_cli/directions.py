@@ -79,22 +79,15 @@ def find(
       latentkit directions find runs/stylealae-01 principal-components --set count=5
       latentkit directions find runs/biggan-01 trajectories --set 'classes=[0, 1, 2]'
     """
-    from latentkit.latent.finding import find_directions, keep_directions
+    from latentkit.latent.finding import find_directions
 
-    file = _file(run, out)
+    file = file_to_keep(run, out)
     model = loaded(run, weights, device)
     values = given_to_decode(model, given)
     found = find_directions(
         model, finder, overrides(options), given=values, seed=seed, progress=None if as_json else say
     )
-    replaced = keep_directions(file, found, model)
-    if as_json:
-        emit({"file": str(file), "replaced": replaced, "directions": [_facts(name, it) for name, it in found.items()]})
-        return
-    typer.echo(_table(found))
-    if replaced:
-        note(f"replaced: {', '.join(replaced)}")
-    typer.echo(f"added to {near(file)}")
+    keep_and_tell(file, found, model, as_json)
 
 
 @directions.command("list")
@@ -126,12 +119,32 @@ def listed(
 directions.command("measure")(measure)
 
 
-def _file(run: Path, out: Path | None) -> Path:
+def file_to_keep(run: Path, out: Path | None) -> Path:
+    """The file that was named for directions, or the run's own.
+
+    Raises:
+        LatentkitError: a name of another kind.
+    """
     from latentkit.errors import LatentkitError
 
     if out is not None and out.suffix != ".safetensors":
         raise LatentkitError(f"--out {out}: expected a name that ends in .safetensors")
     return directions_file(run, out)
+
+
+def keep_and_tell(file: Path, found: abc.Mapping[str, Direction], model: Model, as_json: bool, **facts: object) -> None:
+    """Add directions to a file, and say so: as a table, or as JSON with further facts."""
+    from latentkit.latent.finding import keep_directions
+
+    replaced = keep_directions(file, found, model)
+    if as_json:
+        told = [_facts(name, direction) for name, direction in found.items()]
+        emit({"file": str(file), "replaced": replaced, **facts, "directions": told})
+        return
+    typer.echo(_table(found))
+    if replaced:
+        note(f"replaced: {', '.join(replaced)}")
+    typer.echo(f"added to {near(file)}")
 
 
 def _sizes(model: Model, chunks: str, given: abc.Sequence[str] | None) -> list[int]:

@@ -60,20 +60,26 @@ def edit(
     """Move images along directions of the model, as one picture.
 
     Each image's reconstruction stands above what becomes of it. With --along it is a strip per image instead. Amounts
-    are in the direction's unit (`latentkit directions list RUN`). A sign says where to: smile=+2, smile=-1.
+    are in the direction's unit (`latentkit directions list RUN`). A sign says where to: smile=+2, smile=-1. A name that
+    ends in .gif makes the strips move.
 
     \b
     Example:
       latentkit edit runs/ogan-01 scan.png --attribute horizontal-shift=+0.2
       latentkit edit runs/alae-mlp-01 faces/ -a smile=+2 -a age=-1
       latentkit edit runs/stylealae-01 1,2,3 --along component-0 --steps 9
+      latentkit edit runs/ogan-01 1,2,3,4 --along zoom --steps 20 --out zoom.gif
       latentkit edit runs/biggan-01 1,2,3 --along zoom=-0.4:0.4 --given y=2
     """
-    file_out = result_file(run, out, "edited.png")
+    file_out = result_file(run, out, "edited.png", ".gif")
     if along is None and not attributes and not places:
         raise LatentkitError("expected --attribute NAME=AMOUNT, --at NAME=PLACE or --along NAME; found none of them")
+    moves = file_out.suffix.lower() == ".gif"
+    if moves and along is None:
+        raise LatentkitError(f"--out {out}: an animation goes along a direction; give --along NAME, or a .png")
     model = loaded(run, weights, device)
     from latentkit import edited, pictures
+    from latentkit.animation import frames, save_animation, there_and_back
     from latentkit.runs.observing import as_array, value_range
     from latentkit_cli.ends import codes_of
 
@@ -84,11 +90,13 @@ def edit(
     codes = codes_of(model, inputs)
     if strip is None:
         before, after = (edited(model, codes, chosen, given=values) for chosen in ([], edits))
-        picture = pictures.pairs(as_array(before), as_array(after), value_range(model))
+        pictures.save_png(pictures.pairs(as_array(before), as_array(after), value_range(model)), file_out)
     else:
-        rows = [as_array(images) for images in _strips(model, codes, edits, strip, values)]
-        picture = pictures.strip(*rows, range=value_range(model))
-    pictures.save_png(picture, file_out)
+        rows = as_array(_strips(model, codes, edits, strip, values))
+        if moves:
+            save_animation(there_and_back(frames(rows, value_range(model))), file_out)
+        else:
+            pictures.save_png(pictures.strip(*rows, range=value_range(model)), file_out)
     wrote(file_out, as_json, n=len(codes), attributes=attributes or [], at=places or [], along=along)
 
 
@@ -103,11 +111,10 @@ def _strip(known: abc.Mapping[str, Direction], along: str, steps: int) -> list[E
 def _strips(
     model: Model, codes: Tensor, edits: abc.Sequence[Edit], strip: abc.Sequence[Edit],
     values: abc.Mapping[str, Tensor | float],
-) -> abc.Iterator[Tensor]:  # fmt: skip
-    """Per code the images at all places, [steps, channels, height, width]."""
+) -> Tensor:  # fmt: skip
+    """Images of every code at all places, [n, steps, channels, height, width]."""
     import torch
 
     from latentkit import edited
 
-    columns = [edited(model, codes, [*edits, last], given=values) for last in strip]
-    yield from torch.stack(columns, 1)
+    return torch.stack([edited(model, codes, [*edits, last], given=values) for last in strip], 1)

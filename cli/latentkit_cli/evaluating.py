@@ -19,7 +19,8 @@ Metrics = Annotated[
     typer.Option(
         "--metric", metavar="NAME", show_default=False,
         help="One of `latentkit list metric`; may be repeated.  [default: all but those that take minutes: nll, "
-        "classifier-frechet, frechet, kernel-distance, manifold, path-length, perceptual]",
+        "classifier-frechet, sample-class, interpolation, convexity, frechet, kernel-distance, manifold, path-length, "
+        "perceptual]",
     ),
 ]  # fmt: skip
 BothWeights = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import abc
 
 import torch
@@ -13,6 +12,7 @@ from latentkit import Model
 from latentkit.errors import LatentkitError, nearest
 from latentkit.spaces import Space
 from latentkit.wiring.graph import ancestors
+from latentkit_cli.options import finite_number
 
 
 def given_values(model: Model, role: str, assignments: abc.Sequence[str], count: int) -> dict[str, Tensor | float]:
@@ -37,7 +37,7 @@ def given_values(model: Model, role: str, assignments: abc.Sequence[str], count:
         if name in found:
             raise LatentkitError(f"--given {text}: '{name}' is given twice")
         if name in spaces and spaces[name].kind == "scalar":
-            found[name] = _number(text, value)
+            found[name] = finite_number(f"--given {text}", value)
         else:
             found[name] = _row(text, value, _classes(text, name, spaces, role)).expand(count, -1)
     return found
@@ -59,16 +59,6 @@ def _classes(text: str, name: str, spaces: abc.Mapping[str, Space], role: str) -
         f"--given {text}: expected the name of a label or scalar, {' or '.join(known)}, found '{name}': {fact}"
         + (f"\n  {hint}" if hint else "")
     )
-
-
-def _number(text: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise LatentkitError(f"--given {text}: expected a number, found '{value}'")
-    return number
 
 
 def _row(text: str, value: str, classes: int) -> Tensor:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from latentkit import Model
-from latentkit.data.images import fit, upright_size
+from latentkit.data.images import Pixels, fit, upright_size
 from latentkit.engine.batches import scaled
 from latentkit.errors import DataError
 from latentkit_cli.output import note
@@ -30,15 +30,28 @@ def read_images(model: Model, paths: abc.Sequence[Path]) -> tuple[Tensor, list[s
         DataError: missing or unreadable files, all named; a folder without pictures.
         LatentkitError: the model has no images.
     """
-    space = model.image_space
-    channels, height, width = (int(size) for size in space.dims if isinstance(size, int))
-    files = _files(paths)
-    pixels, broken, small = [], [], []
-    for file in files:
+    files = picture_files(paths)
+    pixels = torch.from_numpy(read_pixels(model, files))
+    spec = model.data
+    assert spec is not None, "a model with an image space has a data source"
+    return scaled(pixels, spec, "image", model.dtype).to(model.device), [*map(str, files)]
+
+
+def read_pixels(model: Model, files: abc.Sequence[Path]) -> Pixels:
+    """The same as they are in a file, uint8 [n, c, h, w].
+
+    Raises:
+        DataError: unreadable files, all named.
+        LatentkitError: the model has no images.
+    """
+    channels, height, width = (int(size) for size in model.image_space.dims if isinstance(size, int))
+    pixels = np.empty((len(files), channels, height, width), np.uint8)
+    broken, small = [], []
+    for index, file in enumerate(files):
         try:
             with Image.open(file) as image:
                 tall, wide = upright_size(image)
-                pixels.append(fit(image, height, width, channels))
+                pixels[index] = fit(image, height, width, channels)
                 if tall < height or wide < width:
                     small.append(file)
         except Exception:  # Pillow's decoders raise many kinds for damaged files
@@ -47,12 +60,15 @@ def read_images(model: Model, paths: abc.Sequence[Path]) -> tuple[Tensor, list[s
         raise DataError(f"no picture that can be read: {_listed(broken)}")
     if small:
         note(f"smaller than the model's {height} x {width} and enlarged: {_listed(small)}")
-    spec = model.data
-    assert spec is not None, "a model with an image space has a data source"
-    return scaled(torch.from_numpy(np.stack(pixels)), spec, "image", model.dtype).to(model.device), [*map(str, files)]
+    return pixels
 
 
-def _files(paths: abc.Sequence[Path]) -> list[Path]:
+def picture_files(paths: abc.Sequence[Path]) -> list[Path]:
+    """The files themselves, and the pictures in folders and below, by name.
+
+    Raises:
+        DataError: what is not there; a folder without pictures.
+    """
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise DataError(f"no such file or folder: {_listed(missing)}")

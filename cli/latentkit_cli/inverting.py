@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections import abc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from latentkit.errors import LatentkitError
 from latentkit_cli.options import AsJson, Device, Images, RunPath, Seed, Weights
-from latentkit_cli.output import near, say
-from latentkit_cli.using import Picture, loaded, result_file, wrote
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from latentkit import Model
-    from latentkit.latent.inversion import Inversion
+from latentkit_cli.output import near, note
+from latentkit_cli.using import Given, Picture, loaded, result_file, wrote
 
 Start = Annotated[
     str | None,
@@ -34,16 +26,31 @@ Rate = Annotated[float, typer.Option("--rate", metavar="R", min=0.0, help="Learn
 Error = Annotated[
     str,
     typer.Option(
-        "--error", metavar="filtered|pixel", help="What is made small; behind a Gaussian filter texture costs little."
+        "--error", metavar="filtered|pixel|features",
+        help="What is made small: squared differences of pixels behind a Gaussian filter, where texture costs little; "
+        "of pixels; or of what a network sees.",
     ),
 ]  # fmt: skip
-Sigma = Annotated[float, typer.Option("--sigma", metavar="S", help="Of that filter, in pixels.")]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        "--sigma", metavar="S", show_default=False, help="Of that filter, in pixels.  [default: 1]",
+    ),
+]  # fmt: skip
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features", metavar="FILE", show_default=False,
+        help="Of that network: weights of VGG16 with the heads of LPIPS.  [default: a classifier that is trained on "
+        "the run's own data]",
+    ),
+]  # fmt: skip
 Bounded = Annotated[
     bool | None,
     typer.Option(
         "--bounded/--free", show_default=False,
         help="Keep codes within the root of their dimension in length.  "
-        "[default: bounded where codes are drawn as they are]",
+        "[default: bounded where codes are drawn from N(0, I) as they are]",
     ),
 ]  # fmt: skip
 Reject = Annotated[
@@ -56,10 +63,7 @@ CodesFile = Annotated[
         "--codes", metavar="FILE", help="Also write the codes: FILE.npz, .safetensors or .csv.", show_default=False
     ),
 ]
-
-_MEAN_OF = 1000
-_AT_ONCE = 256
-_TOLD_EVERY = 10
+ERRORS = ("filtered", "pixel", "features")
 
 
 def invert(
@@ -69,9 +73,11 @@ def invert(
     steps: Steps = 200,
     rate: Rate = 0.05,
     error: Error = "filtered",
-    sigma: Sigma = 1.0,
+    sigma: Sigma = None,
+    features: Features = None,
     bounded: Bounded = None,
     reject: Reject = None,
+    given: Given = None,
     codes: CodesFile = None,
     out: Picture = None,
     seed: Seed = 0,
@@ -89,97 +95,65 @@ def invert(
       latentkit invert runs/stylegan-01 photos/
       latentkit invert runs/alae-mlp-01 scan.png --steps 500 --error pixel --codes codes.npz
       latentkit invert runs/ogan-01 photos/ --reject 10
+      latentkit invert runs/ogan-01 photos/ --error features --features vgg16-lpips.safetensors
     """
     file = result_file(run, out, "inverted.png")
     if codes is not None:
         result_file(run, codes, "codes.npz", ".safetensors", ".csv", option="--codes")
-    if error not in ("filtered", "pixel"):
-        raise LatentkitError(f"--error {error}: expected filtered or pixel")
+    _check_error(error, sigma, features)
     model = loaded(run, weights, device)
     from latentkit import pictures
     from latentkit.latent.codes import is_normal
-    from latentkit.latent.filtered import FilteredError, squared_error
+    from latentkit.latent.decoding import decoder
     from latentkit.latent.inversion import Inversion
-    from latentkit.latent.records import kept
     from latentkit.runs.observing import as_array, value_range
     from latentkit_cli.codes import write_codes
+    from latentkit_cli.given import given_values
     from latentkit_cli.images import read_images
+    from latentkit_cli.searching import begun, fits, measured_by, searched
 
-    if bounded is None:
-        bounded = is_normal(model)
-    measure = FilteredError(sigma=sigma) if error == "filtered" else squared_error
-    how = Inversion(steps=steps, rate=rate, error=measure, bounded=bounded)
+    values = given_values(model, "decode", given, 1) if given and "decode" in model.roles else {}
+    decode = decoder(model, seed=seed, given=values)
     targets, names = read_images(model, images)
-    found, errors = _searched(model, targets, _begun(model, targets, start, seed), how, seed)
-    chosen = kept(errors, reject) if reject is not None else errors.isfinite()
+    if reject is not None and len(names) < reject:
+        raise LatentkitError(f"--reject {reject}: leaves out one image in {reject}, and there are {len(names)}")
+    first = begun(model, targets, start, seed)
+    measure, about = measured_by(model, error, sigma, features)
+    bounded = is_normal(model) if bounded is None else bounded
+    found = searched(decode, targets, first, Inversion(steps=steps, rate=rate, error=measure, bounded=bounded))
+    chosen = fits(found.errors, reject)
     left = [name for name, keep in zip(names, chosen.tolist(), strict=True) if not keep]
-    if not chosen.any():
-        raise LatentkitError(f"none of {len(names)} searches found a code; try a smaller --rate, or --start mean")
     names = [name for name, keep in zip(names, chosen.tolist(), strict=True) if keep]
-    found, errors, targets = found[chosen], errors[chosen], targets[chosen]
-    made = model.decode(found)
-    pictures.save_png(pictures.pairs(as_array(targets), as_array(made), value_range(model)), file)
-    facts: dict[str, object] = {"n": len(names), "images": names, "left_out": left, "error": float(errors.mean())}
+    found = found.only(chosen)
+    pictures.save_png(pictures.pairs(as_array(targets[chosen]), as_array(found.images), value_range(model)), file)
+    means = {"error": float(found.errors.mean()), "error_before": float(found.before.mean())}
+    facts: dict[str, object] = {
+        "n": len(names), "images": names, "left_out": left, **means, "errors": found.errors.tolist(), **about
+    }  # fmt: skip
     if codes is not None:
-        write_codes(codes, as_array(found), names)
+        write_codes(codes, as_array(found.codes), names)
         facts["codes"] = str(codes)
     wrote(file, as_json, **facts)
+    farther = int((found.errors > found.before).sum())
+    if farther:
+        note(f"{farther} of {len(names)} searches ended farther away than they began; try a smaller --rate")
     if not as_json:
-        typer.echo(f"mean error {float(errors.mean()):.4g} ({error}) of {len(names)} images")
-        if left:
-            typer.echo(f"left out: {', '.join(left)}")
-        if codes is not None:
-            typer.echo(f"wrote {near(codes)}")
+        _tell(error, means, len(names), left, codes)
 
 
-def _begun(model: Model, targets: Tensor, start: str | None, seed: int) -> Tensor:
-    """Where each search begins, [n, dim]."""
-    if start is None:
-        start = "encoder" if "encode" in model.roles else "mean"
-    if start == "encoder":
-        return model.encode(targets)
-    if start != "mean":
-        raise LatentkitError(f"--start {start}: expected encoder or mean")
-    from latentkit.latent.codes import drawn_codes
-
-    drawn = drawn_codes(model, _MEAN_OF, seed, instead="use --start encoder")
-    return drawn.mean(0, keepdim=True).expand(len(targets), -1)
+def _check_error(error: str, sigma: float | None, features: str | None) -> None:
+    if error not in ERRORS:
+        raise LatentkitError(f"--error {error}: expected {', '.join(ERRORS[:-1])} or {ERRORS[-1]}")
+    if sigma is not None and error != "filtered":
+        raise LatentkitError("--sigma: is of the filter, so it needs --error filtered")
+    if features is not None and error != "features":
+        raise LatentkitError("--features: is of the network, so it needs --error features")
 
 
-def _searched(model: Model, targets: Tensor, start: Tensor, how: Inversion, seed: int) -> tuple[Tensor, Tensor]:
-    import torch
-
-    from latentkit.latent import inversion
-
-    found = []
-    for first in range(0, len(targets), _AT_ONCE):
-        piece = slice(first, first + _AT_ONCE)
-        with _progress(how.steps, f"{first + 1}-{min(first + _AT_ONCE, len(targets))}") as told:
-            found.append(inversion.invert(model, targets[piece], start[piece], how, seed=seed, progress=told))
-    return torch.cat([item.codes for item in found]), torch.cat([item.errors for item in found])
-
-
-@contextlib.contextmanager
-def _progress(steps: int, which: str) -> abc.Iterator[abc.Callable[[int, Tensor], None]]:
-    """A bar with the mean error on a terminal; a line now and then elsewhere."""
-    if not sys.stderr.isatty():
-        every = max(steps // 4, 1)
-
-        def line(step: int, errors: Tensor) -> None:
-            if step % every == 0:
-                say(f"images {which}: update {step} of {steps}, mean error {float(errors.mean()):.4g}")
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn
-
-    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[error]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"images {which}", total=steps, error="")
-
-        def drawn(step: int, errors: Tensor) -> None:
-            if step % _TOLD_EVERY == 0 or step == steps:  # asking for a number waits for the device
-                bar.update(task, completed=step, error=f"error {float(errors.mean()):.4g}")
-
-        yield drawn
+def _tell(error: str, means: abc.Mapping[str, float], count: int, left: abc.Sequence[str], codes: Path | None) -> None:
+    was, now = means["error_before"], means["error"]
+    typer.echo(f"mean error {now:.4g} ({error}) of {count} {'image' if count == 1 else 'images'}, at first {was:.4g}")
+    if left:
+        typer.echo(f"left out: {', '.join(left)}")
+    if codes is not None:
+        typer.echo(f"wrote {near(codes)}")

@@ -121,7 +121,7 @@ _HEAD = ("name", "moves", "Spearman", "of each", "R2", "R2 of unit", "deviation"
 
 
 def _table(found: abc.Mapping[str, Measured]) -> str:
-    lines = [_HEAD]
+    lines: list[tuple[str, ...]] = [_HEAD]
     for name, measured in found.items():
         own = measured.control()
         others = ", ".join(f"{it.factor} {it.drift:.3g}" for it in measured.controls() if it.factor != own.factor)

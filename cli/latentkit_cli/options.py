@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections import abc
 from pathlib import Path
@@ -55,6 +56,21 @@ def overrides(assignments: abc.Sequence[str] | None) -> dict[str, object]:
             raise LatentkitError(f"--set {text}: '{key}' is set twice")
         found[key] = _value(value)
     return found
+
+
+def finite_number(where: str, text: str) -> float:
+    """A number that was written on the command line.
+
+    Raises:
+        LatentkitError: it is none, or not finite.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise LatentkitError(f"{where}: expected a number, found '{text}'")
+    return number
 
 
 def _value(text: str) -> object:

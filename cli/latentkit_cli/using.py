@@ -1,4 +1,4 @@
-"""``sample``, ``reconstruct``, ``encode``, ``interpolate``: a trained model at work."""
+"""``sample``, ``reconstruct``, ``encode``: a trained model at work."""
 
 from __future__ import annotations
 
@@ -30,9 +30,6 @@ CodeFile = Annotated[
         help="FILE.npz, .safetensors or .csv.  [default: npz, here, named after the run; none with --json]",
     ),
 ]  # fmt: skip
-End = Annotated[str, typer.Argument(metavar="A", help="An image file, or a number: the draw of this seed.")]
-OtherEnd = Annotated[str, typer.Argument(metavar="B", help="Likewise.")]
-PathSteps = Annotated[int, typer.Option("--steps", metavar="N", min=2, help="Images, both ends included.")]
 Prior = Annotated[
     str | None,
     typer.Option(
@@ -52,7 +49,6 @@ Given = Annotated[
         "scalar, e.g. psi=0.7. May be repeated.",
     ),
 ]  # fmt: skip
-Spherical = Annotated[bool, typer.Option("--spherical", help="Along the arc between the codes, not straight.")]
 
 
 def sample(
@@ -172,36 +168,6 @@ def encode(
         return
     write_codes(file, codes, files)
     wrote(file, as_json, n=len(files), shape=list(codes.shape), images=files)
-
-
-def interpolate(
-    run: RunPath,
-    start: End,
-    end: OtherEnd,
-    steps: PathSteps = 9,
-    spherical: Spherical = False,
-    out: Picture = None,
-    weights: Weights = "average",
-    device: Device = "cpu",
-    as_json: AsJson = False,
-) -> None:
-    """Go from A to B in latent space, as one strip.
-
-    \b
-    Example:
-      latentkit interpolate runs/ogan-01 1 2
-      latentkit interpolate runs/ogan-01 ann.jpg ben.jpg --steps 7 --spherical
-    """
-    file = result_file(run, out, "interpolation.png")
-    model = loaded(run, weights, device)
-    from latentkit import pictures
-    from latentkit.runs.observing import as_array, value_range
-    from latentkit_cli.ends import code_of
-
-    a, b = code_of(model, start), code_of(model, end)
-    images = model.interpolate(a, b, steps, "spherical" if spherical else "linear")
-    pictures.save_png(pictures.strip(as_array(images[0]), range=value_range(model)), file)
-    wrote(file, as_json, ends=[start, end], steps=steps)
 
 
 def loaded(run: Path, weights: str, device: str) -> Model:

@@ -9,24 +9,21 @@ from latentkit.errors import LatentkitError
 
 
 def of_sklearn(module: str, who: str) -> Any:
-    """A module of scikit-learn, or of what it brings along.
-
-    Args:
-        module: ``sklearn.svm``, ``threadpoolctl``, ...
-        who: how the message begins where it is missing: ``"classifiers need"``.
-
-    Raises:
-        LatentkitError: it is not installed.
-    """
+    """A module of scikit-learn, or of what it brings along; see :func:`optional`."""
     return optional(module, who, "scikit-learn")
+
+
+def of_matplotlib(module: str, who: str) -> Any:
+    """A module of matplotlib; see :func:`optional`."""
+    return optional(module, who, "matplotlib")
 
 
 def optional(module: str, who: str, package: str) -> Any:
     """A module of a package of the extra ``eval``.
 
     Args:
-        module: what is imported.
-        who: how the message begins where it is missing: ``"charts need"``.
+        module: ``sklearn.svm``, ``threadpoolctl``, ``matplotlib.figure``, ...
+        who: how the message begins where it is missing: ``"classifiers need"``.
         package: the distribution's name.
 
     Raises:

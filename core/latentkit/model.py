@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import abc
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import torch
@@ -13,7 +13,8 @@ from latentkit.engine.drawing import at_time, drawn
 from latentkit.engine.evaluating import evaluate
 from latentkit.engine.streams import Streams
 from latentkit.errors import LatentkitError
-from latentkit.latents import lerp, slerp
+from latentkit.interpolating import interpolate, interpolate_grid
+from latentkit.latents import Mode
 from latentkit.mixing import chosen_layers, mix, style_layers
 from latentkit.recipe.schema import DataSpec
 from latentkit.spaces import Space
@@ -121,32 +122,34 @@ class Model:
         Raises:
             LatentkitError: the model has no encoder.
         """
-        if not {"reconstruct", "encode"} & set(self.wiring.inference) and "decode" in self.wiring.inference:
-            raise LatentkitError(
-                f"'{self.name}' has no role 'encode'; it has: {', '.join(self.roles)}\n"
-                "  `latentkit invert` searches codes of images where there is no encoder"
-            )
         if "reconstruct" in self.wiring.inference:
             return self._role("reconstruct", len(x), 0, {self._data_name(): self._checked(x)})
         return self.decode(self.encode(x))
 
-    def interpolate(
-        self, a: Tensor, b: Tensor, steps: int = 9, mode: Literal["linear", "spherical"] = "linear"
-    ) -> Tensor:
+    def interpolate(self, a: Tensor, b: Tensor, steps: int = 9, mode: Mode = "linear") -> Tensor:
         """Images on the way from ``a`` to ``b`` in latent space, [n, steps, channels, height, width].
 
         Args:
             a: images (which are encoded) or codes.
-            b: as many of the same kind.
+            b: as many: image or code ``i`` is the other end of ``a[i]``.
             steps: images per pair, ends included.
-            mode: straight, or along the arc.
+            mode: ``linear``, straight; ``spherical``, along the arc; ``normalized``, straight between codes with mean
+                0 and standard deviation 1, and normalised again, for models whose codes are.
+
+        Raises:
+            LatentkitError: no role ``decode``, ends that are not as many, fewer than 2 steps, or another mode.
         """
-        start, end = (self.encode(value) if value.ndim == 4 else value for value in (a, b))
-        between = lerp if mode == "linear" else slerp
-        times = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)
-        codes = torch.stack([between(start, end, time) for time in times], 1)  # n steps dim
-        images = self.decode(codes.flatten(0, 1))
-        return images.reshape(*codes.shape[:2], *images.shape[1:])
+        return interpolate(self, a, b, steps=steps, mode=mode)
+
+    def interpolate_grid(
+        self, a: Tensor, b: Tensor, c: Tensor, d: Tensor, steps: int = 9, mode: Mode = "linear"
+    ) -> Tensor:
+        """Images between four corners in latent space, [n, steps, steps, channels, height, width].
+
+        The first row goes from ``a`` to ``b``, the last from ``c`` to ``d``; the first column from ``a`` to ``c``.
+        Arguments and errors are those of :meth:`interpolate`.
+        """
+        return interpolate_grid(self, a, b, c, d, steps=steps, mode=mode)
 
     def mix(self, source: Tensor, destination: Tensor, layers: str | abc.Iterable[int] = "coarse") -> Tensor:
         """Style mixing: every destination with every source's styles in some layers, [d, s, channels, height, width].
@@ -172,10 +175,20 @@ class Model:
         return self._role(name, n, seed, given)
 
     def _role(self, name: str, n: int, seed: int, given: abc.Mapping[str, Tensor | float]) -> Tensor:
-        if name not in self.wiring.inference:
-            raise LatentkitError(f"'{self.name}' has no role '{name}'; it has: {', '.join(self.roles)}")
-        value: Tensor = self.values([self.wiring.inference[name]], n, seed=seed, given=given)[0]
+        value: Tensor = self.values([self.node(name)], n, seed=seed, given=given)[0]
         return value
+
+    def node(self, role: str) -> Node:
+        """What a role of ``[inference]`` evaluates.
+
+        Raises:
+            LatentkitError: no such role.
+        """
+        if role not in self.wiring.inference:
+            searched = role == "encode" and "decode" in self.wiring.inference
+            hint = "\n  `latentkit invert` searches codes of images where there is no encoder" if searched else ""
+            raise LatentkitError(f"'{self.name}' has no role '{role}'; it has: {', '.join(self.roles)}{hint}")
+        return self.wiring.inference[role]
 
     def values(
         self, nodes: abc.Sequence[Node], n: int, *, seed: int = 0,

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import uuid
+from collections import abc
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,7 @@ _APART = 5  # times the separator: the gap between groups
 
 
 def grid(
-    images: np.ndarray,
-    range: Range,
-    columns: int | None = None,
-    pad: int = 2,
-    scale: int | None = None,
+    images: np.ndarray, range: Range, columns: int | None = None, pad: int = 2, scale: int | None = None
 ) -> Image.Image:
     """Images [n, c, h, w] with c 1 or 3 in rows, left to right, with a line of ``pad`` pixels around each.
 
@@ -87,12 +84,7 @@ def strip(*rows: np.ndarray, range: Range, pad: int = 2, scale: int | None = Non
 
 
 def crossed(
-    top: np.ndarray,
-    left: np.ndarray,
-    *bands: np.ndarray,
-    range: Range,
-    pad: int = 2,
-    scale: int | None = None,
+    top: np.ndarray, left: np.ndarray, *bands: np.ndarray, range: Range, pad: int = 2, scale: int | None = None
 ) -> Image.Image:
     """A table of images: ``top`` [s, c, h, w] heads its columns, ``left`` [d, c, h, w] its rows.
 
@@ -122,11 +114,20 @@ def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
     Raises:
         DataError: the file cannot be written.
     """
+    write_whole(path, lambda part: image.save(part, format="PNG"))
+
+
+def write_whole(path: str | os.PathLike[str], write: abc.Callable[[Path], None]) -> None:
+    """Let ``write`` make a file beside the target, then put it in its place; makes the folders above it.
+
+    Raises:
+        DataError: the file cannot be written; what was there before is untouched.
+    """
     target = Path(path)
     part = target.parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        image.save(part, format="PNG")
+        write(part)
         os.replace(part, target)
     except OSError as error:
         raise DataError(f"picture '{target}': cannot be written: {error.strerror or error}") from error

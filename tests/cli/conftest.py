@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections import abc
 from pathlib import Path
 
@@ -74,3 +75,14 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(folder / name)
     (folder / "notes.txt").write_text("no picture")
     return folder
+
+
+@pytest.fixture(scope="session")
+def processor_time() -> abc.Callable[[], float]:
+    """Seconds that ended child processes have had a processor; other tests may be running beside."""
+
+    def seconds() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    return seconds

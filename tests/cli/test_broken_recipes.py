@@ -188,9 +188,9 @@ def test_a_long_chain_of_values_is_read_or_told(count: int, latentkit: Command, 
 def test_of_thousands_of_faults_the_first_are_told(latentkit: Command, tmp_path: Path) -> None:
     values = "".join(f'v{number} = "G(z{number})"\n' for number in range(4000))
     (tmp_path / "x.toml").write_text(RECIPE.replace("[flow]\n", f"[flow]\n{values}"))
-    start = time.perf_counter()
+    start = time.process_time()  # other tests may be running
     told = latentkit("check", "x.toml").err.splitlines()
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert told[0] == "error: 4,000 problems"
     assert told[1].endswith("""line 17, [flow] v0: "G(z0)": 'z0' is no value of this recipe""")
     assert told[-1] == "  ... and 3,950 more"
@@ -223,12 +223,13 @@ def test_ten_faults_are_told_in_one_go(latentkit: Command, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "name", ["unknown-value.toml", "phantom-term.toml", "absurd-resolution.toml", "loss-that-is-not-finite.toml"]
 )
-def test_a_faulty_recipe_leaves_no_run(name: str, tmp_path: Path) -> None:
-    done, seconds = in_its_own_process("compose", name, "--out", str(tmp_path / "run"), folder=BROKEN)
+def test_a_faulty_recipe_leaves_no_run(name: str, tmp_path: Path, processor_time: abc.Callable[[], float]) -> None:
+    before = processor_time()
+    done, _ = in_its_own_process("compose", name, "--out", str(tmp_path / "run"), folder=BROKEN)
     assert (done.returncode, done.stdout) == (2, "")
     assert anywhere(done.stderr).endswith(anywhere(expected(name)))
     assert list(tmp_path.iterdir()) == []
-    assert seconds < 2 * SECONDS  # here other tests may be running; the slow test below is exact
+    assert processor_time() - before < 2 * SECONDS  # other tests may be running; the slow test below takes the clock's
 
 
 def test_data_that_fit_nowhere_are_refused_before_there_is_a_run(latentkit: Command, tmp_path: Path) -> None:

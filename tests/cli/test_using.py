@@ -1,4 +1,4 @@
-"""``sample``, ``reconstruct``, ``encode``, ``interpolate``, ``eval`` on a trained run."""
+"""``sample``, ``reconstruct``, ``encode``, ``eval`` on a trained run."""
 
 from __future__ import annotations
 
@@ -157,15 +157,6 @@ def test_codes_are_printed_as_json(latentkit: Command, run: Path, scans: Path, t
     assert not list(tmp_path.iterdir())
 
 
-def test_the_way_between_seeds_and_pictures_is_a_strip(latentkit: Command, run: Path, scans: Path) -> None:
-    assert latentkit("interpolate", run, 1, 2).out == "wrote tiny-interpolation.png\n"
-    done = latentkit("interpolate", run, 1, scans / "a.png", "--steps", 3, "--spherical", "--out", "s.png", "--json")
-    assert (done.code, done.json["steps"]) == (0, 3)
-    with Image.open("s.png") as picture:
-        width, height = picture.size
-    assert width > 2.5 * height
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -181,8 +172,6 @@ def test_the_way_between_seeds_and_pictures_is_a_strip(latentkit: Command, run: 
         (["sample", "SCANS"], "it is no run folder"),
         (["sample", "SCANS/notes.txt"], "not a safetensors file"),
         (["encode", "RUN"], "Missing argument 'IMAGES"),
-        (["interpolate", "RUN", "1", "two"], "no such file or folder: two"),
-        (["interpolate", "RUN", "-1", "2"], "No such option"),
         (["sample", "RUN", "--prior", "flow"], "prior: expected 'gmm', found 'flow'"),
         (["sample", "RUN", "--components", "3"], "--components: is of a prior, so it needs --prior gmm"),
         (["sample", "RUN", "--given", "y=1"], "--given y=1: 'sample' of this model reads no label"),

@@ -498,6 +498,18 @@ def too_many_classes(height: int, width: int, channels: int) -> Fields:
 
 
 @fault("opens as offered")
+@source("factors", columns=lambda self, field: ("x", "y") if field == "factors" else ())
+def too_few_names(height: int, width: int, channels: int) -> Fields:
+    return {"image": black(4, channels, height, width), "factors": np.zeros((4, 3), np.float32)}
+
+
+@fault("opens as offered")
+@source("label", columns=lambda self, field: ("one", "one") if field == "label" else ())
+def names_twice(height: int, width: int, channels: int) -> Fields:
+    return {"image": black(4, channels, height, width), "label": np.arange(4) % 2}
+
+
+@fault("opens as offered")
 @source()
 def own_size(height: int, width: int, channels: int) -> Fields:
     return {"image": black(4, channels, 10, 10)}

@@ -18,7 +18,8 @@ from latentkit.data.digits import Digits
 from latentkit.data.idx import Idx
 from latentkit.data.images import fit, resize_arrays
 from latentkit.data.npz import Npz
-from latentkit.data.sprites import AREAS, SHAPES, Sprites, factors, render
+from latentkit.data.sprite_shapes import AREAS, SHAPES, render
+from latentkit.data.sprites import Sprites, factors
 from latentkit.errors import DataError
 from latentkit.interfaces import DataSource
 

@@ -254,7 +254,7 @@ def test_reconstructions_that_are_all_one_image_have_its_class(samples: Samples)
 def test_nothing_held_out_is_a_reason_and_what_needs_no_images_is_measured() -> None:
     results = evaluate(compose("alae-mlp", NARROW | {"data.split": 1.0}))
     reasons = {result.name: result.reason for result in results if result.value is None}
-    assert set(reasons) == {"pixel-reconstruction", "probes", "reconstruction-class"}
+    assert set(reasons) == {"pixel-reconstruction", "probes", "reconstruction-class", "sharpness"}
     assert set(reasons.values()) == {"no images are held out (split = 1.0): set data.split"}
     assert {result.name for result in results} - set(reasons) == {"latent-reconstruction", "latent-correlation"}
 

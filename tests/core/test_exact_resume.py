@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -63,7 +64,8 @@ class Killer:
         start = time.monotonic()
         if kill_after is not None:
             time.sleep(kill_after)
-            os.killpg(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # this time it may have been quicker, and has ended
+                os.killpg(pid, signal.SIGKILL)
         assert self.process.stdout.readline() == "ended\n"
         return time.monotonic() - start
 

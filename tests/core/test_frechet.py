@@ -16,10 +16,11 @@ from latentkit.api import compose
 from latentkit.engine.batches import Samples
 from latentkit.errors import LatentkitError, NotFiniteError
 from latentkit.evaluation import classifier
-from latentkit.evaluation.classifier import Classifier, classifier_of, shrunk
+from latentkit.evaluation.classifier import Classifier, classifier_of
 from latentkit.evaluation.evaluate import evaluate
 from latentkit.evaluation.expost import fit_prior
 from latentkit.evaluation.frechet import ClassifierFrechet, as_pictures, frechet
+from latentkit.evaluation.small_network import shrunk
 from latentkit.evaluation.subjects import samples_of
 from latentkit.interfaces import Table
 from latentkit.model import Model

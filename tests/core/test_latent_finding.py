@@ -225,7 +225,7 @@ def test_codes_are_drawn_as_the_recipe_samples_them(blobs: Blobs) -> None:
     assert is_normal(vae)
     torch.testing.assert_close(vae.decode(drawn_codes(vae, 3, 1)), vae.sample(3, seed=1))
     auto = lk.compose("ae", NARROW)
-    assert drawn_code(auto) is None
+    assert drawn_code(auto.wiring) is None
     assert not is_normal(auto)
     with pytest.raises(LatentkitError, match="'ae' computes its code from x and draws none; give images"):
         drawn_codes(auto, 2, 0, instead="give images")

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 import latentkit as lk
 from latentkit.components.saliency import brightness
-from latentkit.data.sprites import AREAS, factors, render
+from latentkit.data.sprite_shapes import AREAS, render
+from latentkit.data.sprites import factors
 from latentkit.errors import LatentkitError, RecipeError, RegistryError
 from latentkit.interfaces import Direction, Function
 from latentkit.latent.charts import save_chart

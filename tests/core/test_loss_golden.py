@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latentkit.components.layers import SameConv2d, SameConvTranspose2d, SelfModulatedBatchNorm, blur
-from latentkit.latents import lerp, slerp
+from latentkit.latents import interpolant
 
 Values = dict[str, Tensor]
 Case = abc.Callable[[Values], Values]
@@ -41,16 +41,8 @@ def blurpool(given: Values) -> Values:
 
 
 def misc(given: Values) -> Values:
-    a, b, t = given["a"], given["b"], given["t"]
-
-    def standard(code: Tensor) -> Tensor:
-        return (code - code.mean(-1, keepdim=True)) / code.std(-1, correction=0, keepdim=True)
-
-    return {
-        "lerp": lerp(a, b, t),
-        "slerp": slerp(a, b, t),
-        "lerp_N": standard(lerp(standard(a), standard(b), t)),
-    }
+    modes = {"lerp": "linear", "slerp": "spherical", "lerp_N": "normalized"}
+    return {name: interpolant(mode)(given["a"], given["b"], given["t"]) for name, mode in modes.items()}
 
 
 CASES: dict[str, Case] = {case.__name__: case for case in (selfmod_bn, tf_same, blurpool, misc)}

@@ -100,7 +100,9 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def test_biggan_draws_the_digit_that_it_is_asked_for(mnist: dict[str, object], tmp_path: Path) -> None:
     run = lk.train("biggan", tmp_path / "biggan", overrides={**mnist, "draw.y.classes": 10})
-    (found,) = lk.evaluate(run.path, ["sample-class"])
-    print(f"{found.name} {found.value} {found.protocol}, trained for {run.seconds:.0f} s")
-    assert found.value is not None
-    assert found.value >= 90
+    results = lk.evaluate(run.path, ["sample-class"], weights="both")
+    for found in results:
+        print(f"{found.weights} {found.name} {found.value} {found.protocol}, trained for {run.seconds:.0f} s")
+        assert found.value is not None
+        assert found.value >= 90
+    assert [found.weights for found in results] == ["average", "raw"]

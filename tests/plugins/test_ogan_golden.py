@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from latentkit.latents import normalized, normalized_lerp
 from latentkit_plugins.ogan.operators import N, avg, rho, std
 from latentkit_plugins.ogan.parts import correlation, mean_score, normalize
 
@@ -66,3 +67,10 @@ def test_values_of_the_case_are_reproduced(name: str, golden: abc.Callable[[str]
     for key, value in got.items():
         named = functools.partial("{}: {}".format, key)
         torch.testing.assert_close(value, wanted[key], rtol=1e-9, atol=1e-10, msg=named)
+
+
+def test_normalized_interpolation_is_by_the_papers_normalisation() -> None:
+    a, b = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(normalized(3 * a + 1), N(3 * a + 1), rtol=1e-12, atol=1e-12)
+    t = torch.linspace(0, 1, 5, dtype=torch.float64)
+    torch.testing.assert_close(normalized_lerp(a, b, t), N(torch.lerp(N(a), N(b), t[:, None])), rtol=1e-12, atol=1e-12)

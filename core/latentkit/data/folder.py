@@ -57,6 +57,16 @@ class Folder(DataSource):
         """``image``, and ``label`` where sub-folders are classes."""
         return ("image", "label") if self.labels else ("image",)
 
+    def columns(self, field: str) -> tuple[str, ...]:
+        """The sub-folders that ``label`` counts.
+
+        Raises:
+            DataError: as :meth:`open`, where there is no such folder, or a picture outside of its sub-folders.
+        """
+        if field != "label" or not self.labels:
+            return ()
+        return _classes(_names(Path(os.path.expanduser(self.path)), self.path), self.path)[0]
+
     def open(self, height: int, width: int, channels: int) -> Table:
         """``image`` uint8 [n, channels, height, width], read-only and on disk; ``label`` int64 [n].
 
@@ -69,7 +79,7 @@ class Folder(DataSource):
         check_request(height, width, channels)
         root = Path(os.path.expanduser(self.path))
         names = _names(root, self.path)
-        labels = _labels(names, self.path) if self.labels else None
+        labels = _classes(names, self.path)[1] if self.labels else None
         wanted = Wanted(height=height, width=width, channels=channels, enlarge=self.small == "enlarge")
         folder = default_folder() if self.cache is None else Path(os.path.expanduser(self.cache))
         shape = (len(names), channels, height, width)
@@ -95,15 +105,16 @@ def _names(root: Path, path: str) -> list[str]:
     return names
 
 
-def _labels(names: list[str], path: str) -> np.ndarray:
+def _classes(names: list[str], path: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """The first sub-folders by name, and the place among them of each picture's, int64 [n]."""
     loose = [name for name in names if "/" not in name]
     if loose:
         raise DataError(
             f"folder: path = '{path}': labels = true expects each picture in the sub-folder of its class, "
             f"found outside of any: {_listed(loose)}"
         )
-    classes = [name.partition("/")[0] for name in names]
-    return np.unique(classes, return_inverse=True)[1].astype(np.int64)
+    classes, labels = np.unique([name.partition("/")[0] for name in names], return_inverse=True)
+    return tuple(map(str, classes)), labels.astype(np.int64)
 
 
 def _listed(names: list[str]) -> str:

@@ -7,29 +7,23 @@ Deviations: the factors are drawn and not a full grid, edges are smooth, and sca
 from __future__ import annotations
 
 import math
+from collections import abc
 from typing import ClassVar
 
 import attrs
 import numpy as np
 
 from latentkit._memory import in_units, machine_memory
-from latentkit.data.images import Pixels, check_request
+from latentkit.data.copulas import correlated, mixing
+from latentkit.data.images import check_request
+from latentkit.data.sprite_shapes import FACTORS, SHAPES, Floats, render
 from latentkit.errors import DataError, nearest
 from latentkit.interfaces import DataSource, Table
 
-Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-
-SHAPES = ("ellipse", "square", "heart")
-FACTORS = ("shape", "scale", "orientation", "x", "y")
-AREAS = (0.6 * math.pi, 2.0, 2.0703)
-"""Area of each of ``SHAPES`` in units of the squared radius of its circumscribed circle."""
+Pair = tuple[str, str, float]
 
 SCALES = (0.25, 0.5)
 _FACTOR_BYTES = 64  # of a sprite's random numbers, factors and label
-_CHUNK_PIXELS = 1 << 17  # so that the temporary arrays stay in the processor's cache
-
-_ELLIPSE = 0.6  # minor axis over major axis
-_HEART_CENTRE = 0.65666  # height of the centre of mass over the tip, which is also the circumscribed radius
 
 
 def _shapes(_: object, field: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
@@ -59,6 +53,21 @@ def _seed(_: object, field: attrs.Attribute[int], value: int) -> None:
         raise DataError(f"sprites: {field.name} must be 0 or more, found {value}")
 
 
+def _pairs(_: object, field: attrs.Attribute[tuple[Pair, ...]], value: tuple[Pair, ...]) -> None:
+    where = f"sprites: {field.name}"
+    for one, other, _correlation in value:
+        for name in (one, other):
+            if name not in FACTORS:
+                hint = nearest(name, FACTORS)
+                fact = f"{where} must be of two among {', '.join(FACTORS)}, found '{name}'"
+                raise DataError(fact + (f"\n  {hint}" if hint else ""))
+    mixing(_by_column(value), FACTORS, where)
+
+
+def _by_column(pairs: abc.Iterable[Pair]) -> list[tuple[int, int, float]]:
+    return [(FACTORS.index(one), FACTORS.index(other), correlation) for one, other, correlation in pairs]
+
+
 @attrs.frozen(kw_only=True)
 class Sprites(DataSource):
     """Sprites made by code, the same for the same ``seed``; more of them only add to the fewer.
@@ -74,6 +83,8 @@ class Sprites(DataSource):
     shapes: tuple[str, ...] = attrs.field(default=SHAPES, validator=_shapes)
     scale: tuple[float, float] = attrs.field(default=SCALES, validator=_scale)
     """Smallest and largest diameter over the shorter side of the image; large ones leave less room for positions."""
+    correlate: tuple[Pair, ...] = attrs.field(default=(), validator=_pairs)
+    """Pairs of factors that go together, each with its correlation: ``[["x", "scale", 0.8]]``."""
 
     def classes(self) -> int | None:
         """The number of shapes."""
@@ -82,6 +93,10 @@ class Sprites(DataSource):
     def offers(self) -> tuple[str, ...]:
         """``image``, ``label`` and ``factors``."""
         return ("image", "label", "factors")
+
+    def columns(self, field: str) -> tuple[str, ...]:
+        """The shapes that ``label`` counts, and the names of ``factors``."""
+        return {"label": self.shapes, "factors": FACTORS}.get(field, ())
 
     def open(self, height: int, width: int, channels: int) -> Table:
         """``image`` uint8 [n, channels, height, width]; ``label`` int64 [n]; ``factors`` float32 [n, 5].
@@ -96,7 +111,7 @@ class Sprites(DataSource):
                 f"sprites: {self.count:,} images of {channels} x {height} x {width} take {in_units(size)}, "
                 f"and this machine has {in_units(machine_memory())}; choose a smaller count or resolution"
             )
-        drawn = factors(self.count, self.seed, self.shapes, self.scale)
+        drawn = factors(self.count, self.seed, self.shapes, self.scale, self.correlate)
         position = np.array([self.shapes.index(name) if name in self.shapes else -1 for name in SHAPES])
         image = render(drawn, height, width)
         image = image if channels == 1 else np.repeat(image, channels, axis=1)
@@ -104,8 +119,14 @@ class Sprites(DataSource):
         return Table({"image": image, "label": label, "factors": drawn})
 
 
-def factors(count: int, seed: int = 0, shapes: tuple[str, ...] = SHAPES, scale: tuple[float, float] = SCALES) -> Floats:
-    """Independent uniform factors, float32 [count, 5], in the order of ``FACTORS``.
+def factors(
+    count: int, seed: int = 0, shapes: tuple[str, ...] = SHAPES, scale: tuple[float, float] = SCALES,
+    correlate: tuple[Pair, ...] = (),
+) -> Floats:  # fmt: skip
+    """Uniform factors, float32 [count, 5], in the order of ``FACTORS``; independent but for pairs that are named.
+
+    Such a pair has the stated correlation (in [-1, 1], both ends excluded), and each of them is as uniform as alone.
+    Of the shape, which is no number, it is that of the uniform number that chooses it.
 
     - shape: index in ``SHAPES``.
     - scale: diameter of the circumscribed circle around the centre of mass over the shorter side of the image, in
@@ -118,79 +139,11 @@ def factors(count: int, seed: int = 0, shapes: tuple[str, ...] = SHAPES, scale: 
     The first rows do not depend on ``count``.
     """
     uniform = np.random.default_rng(seed).random((count, len(FACTORS)), np.float32)
+    if correlate:
+        uniform = correlated(uniform, _by_column(correlate))
     chosen = np.array([SHAPES.index(name) for name in shapes], np.float32)
     index = chosen[(uniform[:, 0] * len(shapes)).astype(np.int64)]
     reach = 1 - scale[1]  # the largest circle, there, touches the edge
     low = np.array([scale[0], 0, -reach, -reach], np.float32)
     high = np.array([scale[1], 2 * math.pi, reach, reach], np.float32)
     return np.concatenate([index[:, None], low + uniform[:, 1:] * (high - low)], axis=1)
-
-
-def render(factors: Floats, height: int, width: int) -> Pixels:
-    """Pictures uint8 [n, 1, height, width] of float [n, 5]; a shape that leaves the image is cut off.
-
-    The edge falls from white to black over one pixel, by the distance to it: nearly the covered share of the pixel.
-
-    Raises:
-        DataError: not [n, 5], a shape index that is not in ``SHAPES``, a scale that is not positive, a number that is
-            not finite, or a side is below 1.
-    """
-    check_request(height, width, 1)
-    if factors.ndim != 2 or factors.shape[1] != len(FACTORS):
-        raise DataError(f"sprites: expected factors [n, {len(FACTORS)}], found shape {list(factors.shape)}")
-    if not np.isin(factors[:, 0], np.arange(len(SHAPES))).all():
-        raise DataError(f"sprites: expected shape indices 0 to {len(SHAPES) - 1} in the first factor")
-    if not (np.isfinite(factors).all() and (factors[:, 1] > 0).all()):
-        raise DataError("sprites: expected finite factors, and scales above 0 in the second one")
-    result = np.empty((len(factors), 1, height, width), np.uint8)
-    step = max(1, _CHUNK_PIXELS // (height * width))
-    for index, distance in enumerate((_ellipse, _square, _heart)):
-        rows = np.flatnonzero(factors[:, 0] == index)
-        for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            u, v, pixels = _own_axes(factors[some].astype(np.float32), height, width)
-            covered = np.clip(0.5 - distance(u, v) * pixels, 0, 1)  # n h w
-            result[some, 0] = covered * np.float32(255) + np.float32(0.5)
-    return result
-
-
-def _own_axes(factors: Floats, height: int, width: int) -> tuple[Floats, Floats, Floats]:
-    """Pixel centres in each sprite's own axes, circumscribed radius 1 [n, h, w]; that radius in pixels [n, 1, 1]."""
-    radius, angle, x, y = factors[:, 1:, None].transpose(1, 0, 2)  # n 1; half the image's shorter side is 1
-    shorter = min(height, width)
-    along, down = (
-        (_centres(size) - place) * (size / shorter) / radius for size, place in ((width, x), (height, y))
-    )  # n w, n h
-    cos, sin = np.cos(angle), np.sin(angle)
-    u = (cos * along)[:, None, :] + (sin * down)[:, :, None]
-    v = (cos * down)[:, :, None] - (sin * along)[:, None, :]
-    return u, v, (radius * (shorter / 2))[:, :, None].astype(np.float32)
-
-
-def _centres(size: int) -> Floats:
-    """Of pixels along one side, which spans [-1, 1]."""
-    return np.asarray((2 * np.arange(size, dtype=np.float32) + 1) / size - 1)
-
-
-def _ellipse(u: Floats, v: Floats) -> Floats:
-    # Implicit function over the length of its gradient: the distance to first order, exact on the edge.
-    uu, vv = u * u, v * v * np.float32(_ELLIPSE**-2)
-    value = np.sqrt(uu + vv) + np.float32(1e-6)
-    slope = np.sqrt(uu + vv * np.float32(_ELLIPSE**-2)) + np.float32(1e-6)
-    return (value - 1) * value / slope
-
-
-def _square(u: Floats, v: Floats) -> Floats:
-    return np.maximum(np.abs(u), np.abs(v)) - np.float32(math.sqrt(0.5))
-
-
-def _heart(u: Floats, v: Floats) -> Floats:
-    # A square on its tip with half a disc on each upper side (I. Quilez, https://iquilezles.org/articles/distfunctions2d).
-    a, b = np.abs(u) * np.float32(_HEART_CENTRE), (1 - v) * np.float32(_HEART_CENTRE)
-    disc = np.hypot(a - np.float32(0.25), b - np.float32(0.75)) - np.float32(math.sqrt(2) / 4)
-    nearest_on_side = np.maximum(a + b, 0) * np.float32(0.5)
-    side = (a - nearest_on_side) ** 2 + (b - nearest_on_side) ** 2
-    notch = a * a + (b - 1) ** 2
-    inner = np.copysign(np.sqrt(np.minimum(side, notch)), a - b)
-    result: Floats = np.where(a + b > 1, disc, inner).astype(np.float32, copy=False)
-    return result / np.float32(_HEART_CENTRE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import abc
 
 from latentkit.wiring.graph import Node, ancestors
+from latentkit.wiring.wiring import Wiring
 
 
 def draws_behind(nodes: abc.Iterable[Node]) -> set[Node]:
@@ -24,6 +25,25 @@ def computed_from(roots: abc.Iterable[Node], starts: abc.Callable[[Node], bool])
         if starts(node) or any(arg in found for arg in node.args):
             found.add(node)
     return found
+
+
+def drawn_code(wiring: Wiring) -> Node | None:
+    """The value that is the code of a sample: the code itself, or what ``sample`` has where ``decode`` has the code.
+
+    ``None`` where no code is named, or none is drawn.
+    """
+    code, roles = wiring.code, wiring.inference
+    if code is None or _is_drawn(code):
+        return code
+    if not {"sample", "decode"} <= set(roles):
+        return None
+    stands = standing_for_code(wiring.recipe.inference["code"], roles["decode"], roles["sample"])
+    return stands if stands is not None and _is_drawn(stands) else None
+
+
+def _is_drawn(node: Node) -> bool:
+    sources = {item.source[0] for item in ancestors([node]) if item.op == "source"}
+    return "draw" in sources and "data" not in sources
 
 
 def standing_for_code(code: str, decode: Node, sample: Node) -> Node | None:

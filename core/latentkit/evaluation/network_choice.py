@@ -1,4 +1,4 @@
-"""The network that metrics compare images with: the self-trained classifier, or one from a file of the user's."""
+"""The network that images are compared with: the self-trained classifier, or one from a file of the user's."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from latentkit.engine.batches import Samples
-from latentkit.evaluation.classifier import FEATURES, Classifier, classifier_of, shrunk
+from latentkit.evaluation.classifier import Classifier, classifier_of
 from latentkit.evaluation.network_files import read_network
 from latentkit.evaluation.networks import Ability, FeatureNetwork
+from latentkit.evaluation.small_network import FEATURES, shrunk
 from latentkit.evaluation.subjects import lacks_labels
 
 _KEPT = 2
@@ -35,20 +36,24 @@ class ClassifierNetwork:
 
     def features(self, images: Tensor) -> Tensor:
         """The 64 of its last hidden layer, float64 [n, 64]; on training images their total variance is 1."""
-        return self.classifier(images.cpu())[0]
+        return self.classifier(images.to(self._weight))[0].cpu()
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """After each of its convolutions."""
         trunk = self.classifier.network["trunk"]
         assert isinstance(trunk, nn.Sequential)
-        found, value = [], shrunk(images.cpu())
-        with torch.no_grad():
-            for layer in trunk:
-                if isinstance(layer, nn.Flatten):
-                    break
-                value = layer(value)
-                found += [value] if isinstance(layer, nn.ReLU) else []
+        found, value = [], shrunk(images.to(self._weight))
+        for layer in trunk:
+            if isinstance(layer, nn.Flatten):
+                break
+            value = layer(value)
+            found += [value] if isinstance(layer, nn.ReLU) else []
         return found
+
+    @property
+    def _weight(self) -> Tensor:
+        """One that has the device and the precision of all."""
+        return next(self.classifier.network.parameters())
 
 
 def lacks_network(
@@ -87,8 +92,20 @@ def network_of(
     if given is not None:
         return _from_file(given, device) if isinstance(given, str) else given
     assert samples is not None
+    return classifier_network(samples)
+
+
+def classifier_network(samples: Samples, device: torch.device | str = "cpu") -> ClassifierNetwork:
+    """The classifier of these data, which have labels.
+
+    Args:
+        samples: its training images; it is trained on the spot, on the CPU, where it is not kept.
+        device: where it computes. Figures are taken on the CPU, so that they compare.
+    """
     classifier = classifier_of(samples)
-    return ClassifierNetwork(classifier=classifier, sha256=sha256_of(classifier.network.state_dict()))
+    checksum = sha256_of(classifier.network.state_dict())
+    classifier.network.to(device)
+    return ClassifierNetwork(classifier=classifier, sha256=checksum)
 
 
 def features_of(network: FeatureNetwork, images: Tensor) -> Tensor:

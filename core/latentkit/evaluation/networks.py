@@ -1,4 +1,4 @@
-"""What metrics want of a network: features of images to compare, and maps for distances that people see."""
+"""What is wanted of a network: features of images to compare, and maps for distances that people see."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ class FeatureNetwork(Protocol):
         """One row per image: [n, c, h, w] in [0, 1] to float64 [n, d] on the CPU."""
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """What its layers find at each place, for perceptual distances: [n, c, h, w] to one [n, c', h', w'] each."""
+        """What its layers find at each place, for perceptual distances: [n, c, h, w] to one [n, c', h', w'] each.
+
+        With a gradient to the images where they ask for one; the weights ask for none.
+        """
 
 
 def with_three_channels(images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from latentkit.components.priors import Bernoulli, Index, OneHot
 from latentkit.engine.batches import Samples
 from latentkit.engine.streams import Streams, key_seed
-from latentkit.evaluation.dependence import draws_behind, standing_for_code
+from latentkit.evaluation.dependence import drawn_code, draws_behind
 from latentkit.evaluation.network_choice import lacks_network, network_of
 from latentkit.evaluation.networks import FeatureNetwork
 from latentkit.evaluation.paths import CROPS, EPSILON, Crop, along_sphere, averaged_down, central_mean, cropped
@@ -100,7 +100,7 @@ class PathLength(Metric):
 
     def _steps(self, model: Model, network: FeatureNetwork, letter: str, t: Tensor, seed: int) -> Tensor:
         """Distance over squared step, per pair: float64 [n]."""
-        node = _mapped(model) if letter == "w" else _drawn(model)
+        node = drawn_code(model.wiring) if letter == "w" else _drawn(model)
         assert node is not None
         n = len(t)
         ends: Tensor = model.values([node], 2 * n, seed=seed)[0].cpu()
@@ -143,7 +143,7 @@ def _without(model: Model) -> tuple[str, str]:
     others = data_needed([inference["decode"]])
     if others:
         return f"the role 'decode' needs {', '.join(sorted(others))} besides codes", z
-    mapped = _mapped(model)
+    mapped = drawn_code(model.wiring)
     if mapped is None:
         return "nothing tells which value of a sample is its code", z
     if mapped.is_source("draw"):
@@ -173,15 +173,6 @@ def _latent_draws(model: Model, sample: Node) -> list[Node]:
 
 def _drawn(model: Model) -> Node:
     return _latent_draws(model, model.wiring.inference["sample"])[0]
-
-
-def _mapped(model: Model) -> Node | None:
-    """The value of a sample that ``decode`` has as the code."""
-    wiring, code = model.wiring, model.wiring.code
-    assert code is not None
-    if not data_needed([code]) and draws_behind([code]):
-        return code
-    return standing_for_code(wiring.recipe.inference["code"], wiring.inference["decode"], wiring.inference["sample"])
 
 
 def _lengths(codes: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import attrs
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from latentkit.engine.batches import Samples
@@ -72,17 +73,36 @@ def distances(network: FeatureNetwork, a: Tensor, b: Tensor) -> Tensor:
     ``sum_l mean_{h, w} sum_c weight_lc (u_lc(a) - u_lc(b))^2``, where ``u_l`` is map ``l`` with the channels of each
     place scaled to length 1.
     """
-    return torch.cat([_between(network, x, y) for x, y in zip(_parts(a), _parts(b), strict=True)])
+    pieces = zip(_parts(a), _parts(b), strict=True)
+    with torch.no_grad():
+        return torch.cat([apart(network.maps(x), network.maps(y), network.heads).cpu() for x, y in pieces])
 
 
-def _between(network: FeatureNetwork, a: Tensor, b: Tensor) -> Tensor:
-    first, second, heads = network.maps(a), network.maps(b), network.heads
-    total = torch.zeros(len(a), dtype=torch.float64)
-    for place, (x, y) in enumerate(zip(first, second, strict=True)):
-        squares = (_unit(x) - _unit(y)).square().mean((2, 3)).double()  # n c
+def apart(
+    a: abc.Sequence[Tensor], b: abc.Sequence[Tensor], heads: abc.Sequence[Tensor] | None, where: Tensor | None = None
+) -> Tensor:
+    """How far the maps of pairs of images are apart, with gradients: the sum of :func:`distances`, float64 [n].
+
+    Args:
+        a: map by map, [n, c', h', w'].
+        b: likewise.
+        heads: weights of the channels of each map, [c'], or 1 each.
+        where: how much each place counts in the mean over places, [n, 1, h, w] of the images' sizes or any others;
+            areas of it are averaged for a place of a map.
+    """
+    total = torch.zeros(len(a[0]), dtype=torch.float64, device=a[0].device)
+    for place, (x, y) in enumerate(zip(a, b, strict=True)):
+        squares = _mean_over_places((_unit(x) - _unit(y)).square(), where).double()  # n c
         weights = torch.ones_like(squares[0]) if heads is None else heads[place].to(squares)
-        total += (squares @ weights).cpu()
+        total = total + squares @ weights
     return total
+
+
+def _mean_over_places(squares: Tensor, where: Tensor | None) -> Tensor:
+    if where is None:
+        return squares.mean((2, 3))
+    share = F.adaptive_avg_pool2d(where.to(squares), (squares.shape[2], squares.shape[3]))
+    return (squares * share).mean((2, 3)) / share.mean((2, 3))
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ published heads, ``linN.model.1.weight``.
 from __future__ import annotations
 
 import attrs
-import torch
 from torch import Tensor, nn
 
 from latentkit.evaluation.networks import Ability, resized, with_three_channels
@@ -80,10 +79,8 @@ class VggNetwork:
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """[n, c, h, w] in [0, 1] to five maps of 64, 128, 256, 512 and 512 channels."""
-        device = next(self.module.parameters()).device
-        with torch.no_grad():
-            x = with_three_channels(images.to(device).float())
-            x = resized(x, max(x.shape[-2], LEAST), max(x.shape[-1], LEAST))
-            shift, scale = (x.new_tensor(row)[:, None, None] for row in (_SHIFT, _SCALE))
-            found: list[Tensor] = self.module((2 * x - 1 - shift) / scale)
-            return found
+        x = with_three_channels(images.to(next(self.module.parameters())))
+        x = resized(x, max(x.shape[-2], LEAST), max(x.shape[-1], LEAST))
+        shift, scale = (x.new_tensor(row)[:, None, None] for row in (_SHIFT, _SCALE))
+        found: list[Tensor] = self.module((2 * x - 1 - shift) / scale)
+        return found

@@ -70,6 +70,14 @@ class DataSource(Component):
         """The fields that this source can give, e.g. ``("image", "label")``; told without opening data."""
         return ("image",)
 
+    def columns(self, field: str) -> tuple[str, ...]:
+        """Names of a field's columns, [n, k], or of the classes that ``label`` counts; empty where they have none.
+
+        Raises:
+            DataError: they stand in files that are missing or unreadable.
+        """
+        return ()
+
     @abstractmethod
     def open(self, height: int, width: int, channels: int) -> Table:
         """Read everything; ``image`` is [n, channels, height, width].

@@ -10,11 +10,10 @@ from torch import Tensor
 from latentkit.components.priors import Normal
 from latentkit.engine.streams import key_seed
 from latentkit.errors import LatentkitError
-from latentkit.evaluation.dependence import standing_for_code
+from latentkit.evaluation.dependence import drawn_code
 from latentkit.evaluation.subjects import data_needed, features, lacks_role, samples_of
 from latentkit.model import Model
 from latentkit.recipe.quantities import number
-from latentkit.wiring.graph import Node
 
 
 def drawn_codes(
@@ -32,7 +31,7 @@ def drawn_codes(
     Raises:
         LatentkitError: the model names no code, or draws none.
     """
-    node = drawn_code(model)
+    node = drawn_code(model.wiring)
     if node is None:
         name = model.wiring.recipe.inference.get("code")
         if name is None:
@@ -44,21 +43,9 @@ def drawn_codes(
     return value
 
 
-def drawn_code(model: Model) -> Node | None:
-    """The value that a drawn code is: the code, or what ``sample`` has in its place; ``None`` where none is drawn."""
-    wiring = model.wiring
-    code = wiring.code
-    if code is not None and not data_needed([code]):
-        return code
-    if code is None or not {"sample", "decode"} <= set(wiring.inference):
-        return None
-    stands = standing_for_code(wiring.recipe.inference["code"], wiring.inference["decode"], wiring.inference["sample"])
-    return None if stands is None or data_needed([stands]) else stands
-
-
 def is_normal(model: Model) -> bool:
     """Whether codes are drawn from N(0, I) as they are, so that the root of dim is a length to keep them within."""
-    node = drawn_code(model)
+    node = drawn_code(model.wiring)
     if node is None or not node.is_source("draw"):
         return False
     prior = model.wiring.draws[node.source[1]].prior
@@ -72,7 +59,7 @@ def codes_to_search(model: Model, n: int, seed: int, given: abc.Mapping[str, Ten
         DataError: the recipe's data are missing or unreadable.
         LatentkitError: neither is possible.
     """
-    if drawn_code(model) is not None:
+    if drawn_code(model.wiring) is not None:
         return drawn_codes(model, n, seed, given=given)
     return _of_images(model, n, held_out=False)
 
@@ -84,7 +71,7 @@ def codes_to_measure(model: Model, n: int, seed: int, given: abc.Mapping[str, Te
         DataError: the recipe's data are missing or unreadable.
         LatentkitError: neither is possible.
     """
-    if drawn_code(model) is not None:
+    if drawn_code(model.wiring) is not None:
         return drawn_codes(model, n, key_seed(seed, "measure"), given=given)
     return _of_images(model, n, held_out=True)
 

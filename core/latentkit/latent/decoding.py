@@ -35,9 +35,7 @@ def decoder(model: Model | Decode, *, seed: int = 0, given: abc.Mapping[str, Ten
     """
     if not isinstance(model, Model):
         return model
-    if "decode" not in model.wiring.inference:
-        raise LatentkitError(f"'{model.name}' has no role 'decode'; it has: {', '.join(model.roles)}")
-    root, code = model.wiring.inference["decode"], model.wiring.recipe.inference.get("code", "")
+    root, code = model.node("decode"), model.wiring.recipe.inference.get("code", "")
     streams, binder = Streams(seed, model.device), Binder(model.parts, model.wiring.spaces)
     sources: dict[Node, Any] = {}
     calls: list[tuple[Node, abc.Callable[..., Any]]] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import abc
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import attrs
 import torch
@@ -20,6 +20,21 @@ from latentkit.errors import LatentkitError
 ErrorOfImages = abc.Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Images, targets and a mask or none, b c h w each, to one error per image, b. No image may change another's error."""
 Masking = Literal["after", "both"]
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """An error of images that does once what concerns the targets alone, where many images meet the same ones."""
+
+    def against(self, target: Tensor, mask: Tensor | None = None) -> abc.Callable[[Tensor], Tensor]:
+        """The error as a function of images; targets and mask must stay as they are."""
+
+
+def against(error: ErrorOfImages, target: Tensor, mask: Tensor | None = None) -> abc.Callable[[Tensor], Tensor]:
+    """Any error as a function of images alone, b c h w to b; see :class:`Preparing`."""
+    if isinstance(error, Preparing):
+        return error.against(target, mask)
+    return lambda x: error(x, target, mask)
 
 
 def squared_error(x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -58,11 +73,20 @@ class FilteredError:
 
     def __call__(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """One error per image: b c h w each, to b. Channels of the mask may be one, and so may be its batch."""
-        difference = x - target
-        if mask is not None and self.masking == "both":
-            difference = difference * mask
-        kernel = line_kernel(self.sigma, self.normalized, dtype=x.dtype, device=x.device)
-        return _masked_mean(filtered(difference, kernel).square(), mask)
+        return self.against(target, mask)(x)
+
+    def against(self, target: Tensor, mask: Tensor | None = None) -> abc.Callable[[Tensor], Tensor]:
+        """The same as a function of images; the filter is made once."""
+        kernel = line_kernel(self.sigma, self.normalized, dtype=target.dtype, device=target.device)
+        down, across = (_band(kernel, side) for side in target.shape[-2:])
+        before = mask if self.masking == "both" else None
+
+        def error(x: Tensor) -> Tensor:
+            difference = x - target if before is None else (x - target) * before
+            blurred = down.to(difference) @ difference @ across.T.to(difference)
+            return _masked_mean(blurred.square(), mask)
+
+        return error
 
 
 def line_kernel(

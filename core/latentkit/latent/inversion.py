@@ -17,7 +17,7 @@ from torch import Tensor
 from latentkit.errors import LatentkitError
 from latentkit.latent.decoding import Decode, decoder
 from latentkit.latent.editing import within_norm
-from latentkit.latent.filtered import ErrorOfImages, FilteredError
+from latentkit.latent.filtered import ErrorOfImages, FilteredError, against
 from latentkit.latent.options import above, at_least
 from latentkit.model import Model
 from latentkit.optimizers import Adam, same_layout
@@ -89,13 +89,14 @@ def invert(
     decode = decoder(model, seed=seed, given=given)
     codes = start.detach().clone(memory_format=torch.contiguous_format)
     _check(targets, codes, masks)
+    measure = against(how.error, targets, masks)
 
     def errors_of(codes: Tensor) -> Tensor:
         images = decode(codes)
         if images.shape != targets.shape:
             found, made = list(targets.shape[1:]), list(images.shape[1:])
             raise LatentkitError(f"inversion: expected targets of the images' sizes {made}, found {found}")
-        return how.error(images, targets, masks)
+        return measure(images)
 
     adam = Adam(eps=how.eps)
     slots = {name: [torch.zeros_like(codes)] for name in adam.slots}

@@ -56,6 +56,8 @@ def _described(kind: object) -> str:
     if origin is tuple:
         if arguments[-1] is Ellipsis:
             return f"a list, each {_described(arguments[0])}"
+        if len(set(arguments)) > 1:
+            return f"a list of {', '.join(map(_described, arguments))}"
         return f"a list of {len(arguments)}, each {_described(arguments[0])}"
     if origin is typing.Literal:
         return "one of " + ", ".join(map(brief, arguments))

@@ -81,6 +81,21 @@ def _as_asked(source: DataSource, table: Table, height: int, width: int, channel
     require(image.shape == wanted, f"{where}: images are of shape {image.shape}, not {wanted}")
     if "label" in source.offers():
         _labels(source, table.fields["label"], where)
+    for field in source.offers():
+        _columns(source, field, table.fields[field], where)
+
+
+def _columns(source: DataSource, field: str, array: np.ndarray, where: str) -> None:
+    names = source.columns(field)
+    strings = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
+    require(strings and len(set(names)) == len(names), f"columns('{field}') gives {names!r}, not names that differ")
+    if not names:
+        return
+    if array.ndim == 1 and array.dtype.kind in "iu":
+        require(int(array.max()) < len(names), f"{where}: '{field}' goes to {array.max()}, but has {len(names)} names")
+    else:
+        shape = list(array.shape)
+        require(shape[1:] == [len(names)], f"{where}: '{field}' is of shape {shape}, but has {len(names)} names")
 
 
 def _small(subject: Subject) -> DataSource:
