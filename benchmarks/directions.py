@@ -2,7 +2,8 @@
 
     python benchmarks/directions.py                          # everything: 20 runs of about a minute, then figures
     python benchmarks/directions.py --seeds 1 beta-vae-8     # one system, one seed
-    python benchmarks/directions.py --picture FILE.png       # edits of two draws of the first run that is there
+    python benchmarks/directions.py --picture FILE.png       # and edits of two draws of the first system's first seed
+    python benchmarks/directions.py --strip RUN RUN --picture FILE.png    # no more than edits of images, in any runs
 
 beta-VAEs at three betas and O-GANs are trained on sprites of 32 x 32 (``benchmarks/recipes/sprites-*.toml``), five
 seeds each; directions are found as ``latentkit directions find`` does, and measured on codes that the finder has not
@@ -20,12 +21,15 @@ from collections import abc
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import latentkit as lk
 from latentkit import pictures
+from latentkit.evaluation.subjects import samples_of
 from latentkit.latent.codes import codes_to_measure
 from latentkit.latent.decoding import decoder
+from latentkit.latent.direction_files import read_directions
 from latentkit.latent.editing import coordinate
 from latentkit.latent.edits import Edit, edited
 from latentkit.latent.measuring import measure
@@ -52,6 +56,8 @@ CHOICES: dict[str, tuple[list[float], float]] = {
 Centres of sprites are within 0.2 of the middle, so that what moves by more leaves what the generators know.
 """
 DRAWS = 100
+STRIP = {"horizontal-shift": 0.15, "zoom": 0.25}
+STRIP_IMAGES, STRIP_SIDE = (0, 4, 14), 32
 
 
 def trained(out: Path, system: str, seed: int) -> Model:
@@ -130,6 +136,27 @@ def picture(run: Path, target: Path) -> None:
     pictures.save_png(pictures.strip(*strips, range=value_range(model)), target)
 
 
+def strip(runs: abc.Sequence[Path], target: Path) -> None:
+    """Of each run three held-out images, moved by a shift and by a zoom that were found before: a row per image."""
+    rows = []
+    for run in runs:
+        model = lk.load(run)
+        directions = read_directions(run / "directions.safetensors", model)
+        samples = samples_of(model)
+        assert samples is not None
+        x = samples.field("x", samples.held_out[list(STRIP_IMAGES)], torch.float32)
+        edits = [
+            edited(model, model.encode(x), [Edit(direction=directions[name], amount=amount)])
+            for name, reach in STRIP.items()
+            for amount in torch.linspace(-reach, reach, 5).tolist()
+        ]
+        low, high = value_range(model)
+        found = (torch.stack([x, *edits], 1).detach() - low) / (high - low)
+        border = [(STRIP_SIDE - side) // 2 for side in found.shape[-2:]]
+        rows += [as_array(F.pad(row, (border[1], border[1], border[0], border[0]))) for row in found]
+    pictures.save_png(pictures.strip(*rows, range=(0.0, 1.0), scale=2), target)
+
+
 def main(arguments: abc.Sequence[str] | None = None) -> None:
     """Train, find, measure, tell."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,7 +164,13 @@ def main(arguments: abc.Sequence[str] | None = None) -> None:
     options.add_argument("--seeds", type=int, default=5)
     options.add_argument("--runs", type=Path, default=Path("runs/directions"))
     options.add_argument("--picture", type=Path, metavar="FILE.png")
+    options.add_argument("--strip", type=Path, nargs="+", metavar="RUN")
     given = options.parse_args(arguments)
+    if given.strip is not None:
+        if given.picture is None:
+            options.error("--strip: expected --picture FILE.png beside it")
+        strip(given.strip, given.picture)
+        return
     torch.set_num_threads(1)
     figures: dict[str, list[dict[str, object]]] = {}
     for seed in range(given.seeds):

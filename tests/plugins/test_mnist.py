@@ -106,3 +106,21 @@ def test_biggan_draws_the_digit_that_it_is_asked_for(mnist: dict[str, object], t
         assert found.value is not None
         assert found.value >= 90
     assert [found.weights for found in results] == ["average", "raw"]
+
+
+def test_gaia_is_sharper_than_ae_and_its_paths_stay_digits(mnist: dict[str, object], tmp_path: Path) -> None:
+    """At an equal number of training images, 48,000 in equal batches."""
+    budget = {**mnist, "train.batch": 16, "train.steps": 3000}
+    found: dict[str, dict[str, float]] = {}
+    for name in ("gaia", "ae", "vae"):
+        run = lk.train(name, tmp_path / name, overrides=budget)
+        metrics = ["sharpness", "interpolation", "convexity", "pixel-reconstruction", "reconstruction-class"]
+        results = lk.evaluate(run.path, metrics)
+        for result in results:
+            print(f"{name:>5}  {result.name:<22} {result.value}  {result.protocol}")
+        print(f"{name:>5}  {run.model.images} images in {run.seconds:.0f} s")
+        found[name] = {result.name: result.value for result in results if result.value is not None}
+    for other in ("ae", "vae"):
+        assert found["gaia"]["sharpness-edges"] >= found[other]["sharpness-edges"] + 0.03
+        assert found["gaia"]["path-confidence"] > found[other]["path-confidence"]
+        assert found["gaia"]["midpoint-real"] >= found[other]["midpoint-real"] + 3
