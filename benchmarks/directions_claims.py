@@ -12,9 +12,11 @@ from latentkit.latent.moments import Moments, moments
 from latentkit.latent.transformations import HorizontalShift
 from latentkit.spaces import Space
 
-FAR = (0.0625, 0.125, 0.1875, 0.25)
+FAR = (0.0625, 0.125, 0.1875, 0.25, 0.3125)
 """Shifts to the right of what is at the left; the last one is what both searches end at."""
 NEAR = (0.0625, 0.125)
+LEFT = -0.13
+"""Of the middle, in widths: where the shapes are that are searched; centres of sprites lie from -0.2 to 0.2."""
 STEPS, RATE, SIGMA, MOST = 50, 0.03, 3 / 128, 40
 NOISE = 0.5
 """Standard deviation of the texture before its low frequencies are taken out; images span 1."""
@@ -55,7 +57,7 @@ class _Task:
         with torch.no_grad():
             images = decode(codes)
         seen = self.moments(images)
-        chosen = (seen.visible & (seen.x < -0.1)).nonzero().flatten()[:MOST]
+        chosen = (seen.visible & (seen.x < LEFT)).nonzero().flatten()[:MOST]
         self.start, self.images, self.places = codes[chosen], images[chosen], seen.x[chosen]
         self.sizes = seen.mean[chosen]
 

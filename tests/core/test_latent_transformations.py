@@ -107,6 +107,8 @@ def test_a_turned_oblong_image_keeps_its_proportions_and_loses_its_ends() -> Non
         (Zoom(), -0.99999, "expected a scale 1 + t"),
         (Rotation(), math.nan, "expected a finite amount t, found nan"),
         (Brightness(), math.inf, "expected a finite amount t, found inf"),
+        (Brightness(), 2.0, "less than the whole range of the images, -1 to 1, -2 < t < 2; all would be white"),
+        (Brightness(range=(0.0, 1.0)), -2.5, "less than the whole range of the images, 0 to 1, -2 < t < 2; .* black"),
     ],
 )
 def test_an_amount_that_leaves_nothing_is_refused(kind: Transformation, t: float, said: str) -> None:

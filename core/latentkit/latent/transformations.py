@@ -150,9 +150,18 @@ class Brightness(Transformation):
     range: tuple[float, float] = attrs.field(default=(-1.0, 1.0), validator=_ordered)
 
     def apply(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
-        """See the class; all is defined."""
+        """See the class; all is defined.
+
+        Raises:
+            LatentkitError: t is not finite, or so large that all would be black, or white.
+        """
         finite(self.name, t)
         low, high = self.range
+        if abs(t) >= _WHOLE_RANGE:
+            raise LatentkitError(
+                f"{self.name} by {t:g}: expected less than the whole range of the images, {low:g} to {high:g}, "
+                f"{-_WHOLE_RANGE} < t < {_WHOLE_RANGE}; all would be {'white' if t > 0 else 'black'}"
+            )
         return (x + t * (high - low) / 2).clamp(low, high), ones(x).expand_as(x)
 
     def rate(self, height: int, width: int) -> float | None:
@@ -184,3 +193,5 @@ TRANSFORMATIONS: dict[str, type[Transformation]] = {
 """What is shipped, by name."""
 _LARGEST = 16_384
 """Side to which an image is padded, at most."""
+_WHOLE_RANGE = 2
+"""In halves of it."""
