@@ -1,14 +1,14 @@
 """Directions that shift and scale sprites, in generators trained here, and the three claims of Plumerault et al. 2020.
 
-    python benchmarks/directions.py                          # everything: 20 runs of about a minute, then figures
+    python benchmarks/directions.py                          # everything: 30 runs of one to five minutes, then figures
     python benchmarks/directions.py --seeds 1 beta-vae-8     # one system, one seed
     python benchmarks/directions.py --picture FILE.png       # and edits of two draws of the first system's first seed
     python benchmarks/directions.py --strip RUN RUN --picture FILE.png    # no more than edits of images, in any runs
 
-beta-VAEs at three betas and O-GANs are trained on sprites of 32 x 32 (``benchmarks/recipes/sprites-*.toml``), five
-seeds each; directions are found as ``latentkit directions find`` does, and measured on codes that the finder has not
-seen. What is in ``--runs`` already is not done again, so that an interrupted call continues. The tables go to standard
-output; docs/papers/controlling.md has them.
+beta-VAEs at three betas, VAE/GANs, InfoGANs and O-GANs are trained on sprites of 32 x 32
+(``benchmarks/recipes/sprites-*.toml``), five seeds each; directions are found as ``latentkit directions find`` does,
+and measured on codes that the finder has not seen. What is in ``--runs`` already is not done again, so that an
+interrupted call continues. The tables go to standard output; docs/papers/controlling.md has them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from directions_page import page
 RECIPES = Path(__file__).parent / "recipes"
 SYSTEMS: dict[str, tuple[str, dict[str, object]]] = {
     **{f"beta-vae-{beta}": ("sprites-vae", {"phase.elbo.loss.kl.weight": float(beta)}) for beta in (2, 4, 8)},
-    "ogan": ("sprites-ogan", {}),
-}
+    "vae-gan": ("sprites-vae-gan", {}), "infogan": ("sprites-infogan", {}), "ogan": ("sprites-ogan", {}),
+}  # fmt: skip
 """By name: a recipe, and what is set in it."""
 CHOICES: dict[str, tuple[list[float], float]] = {
     "horizontal-shift": ([0.0625, 0.125], 0.16), "vertical-shift": ([0.0625, 0.125], 0.16),
@@ -93,8 +93,8 @@ def controlled(model: Model, seed: int) -> dict[str, object]:
         result = measure(model, direction, codes, places(direction, codes, reach, 11))
         own = result.control()
         figures[name] = {
-            "spearman": own.spearman, "each": own.spearman_each, "r2": own.r2, "identity": own.r2_identity,
-            "std": own.std, "moved": own.drift, "detected": result.detected,
+            "spearman": own.spearman, "each": own.spearman_each, "r2": own.r2, "r2-each": own.r2_each,
+            "identity": own.r2_identity, "std": own.std, "moved": own.drift, "detected": result.detected,
             "drift": {it.factor: it.drift for it in result.controls() if it.factor != own.factor},
             "explained": direction.details["explained"],
         }  # fmt: skip

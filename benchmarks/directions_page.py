@@ -27,8 +27,11 @@ def page(figures: Figures) -> str:
 
 def control(figures: Figures) -> str:
     """Per system and direction, how what was measured follows what was asked."""
-    head = ("system", "direction", "Spearman", "of each draw", "R²", "R² of the unit", "deviation", "drift of others")
-    keys, rows = ("spearman", "each", "r2", "identity", "std"), []
+    head = (
+        "system", "direction", "Spearman", "of each draw", "R²", "of each draw", "of the unit", "deviation",
+        "drift of others",
+    )  # fmt: skip
+    keys, rows = ("spearman", "each", "r2", "r2-each", "identity", "std"), []
     for system, runs in figures.items():
         for name, label in LABELS.items():
             found = [run["control"][name] for run in runs]
