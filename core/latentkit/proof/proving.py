@@ -7,6 +7,7 @@ import torch
 
 from latentkit.proof.fitting import too_large
 from latentkit.proof.probing import probe
+from latentkit.proof.remembering import Remembering
 from latentkit.proof.report import Report
 from latentkit.proof.shapes import Meta, on_meta, unreached
 from latentkit.proof.static import static_problems
@@ -38,6 +39,11 @@ def prove(wiring: Wiring, registry: Registry, thorough: bool = False) -> Report:
 
 def on_paper(wiring: Wiring, registry: Registry) -> tuple[Report, Meta]:
     """What holds on the graph and on shapes."""
+    with Remembering():
+        return _on_paper(wiring, registry)
+
+
+def _on_paper(wiring: Wiring, registry: Registry) -> tuple[Report, Meta]:
     name, warnings = wiring.recipe.name, tuple(wiring.warnings)
     problems = too_large(wiring) or static_problems(wiring)
     if problems:

@@ -13,6 +13,7 @@ from latentkit.engine.system import System
 from latentkit.errors import Problem, RecipeError
 from latentkit.proof.fitting import too_large
 from latentkit.proof.proving import on_paper, probed, prove
+from latentkit.proof.remembering import Remembering
 from latentkit.proof.report import Report
 from latentkit.proof.shapes import Meta, unreached
 from latentkit.registry.manager import Registry
@@ -61,8 +62,9 @@ def _proved(wirings: abc.Sequence[Wiring], registry: Registry, thorough: bool) -
     if len(wirings) == 1:
         return prove(wirings[0], registry, thorough)
     name, count = wirings[0].recipe.name, len(wirings)
-    problems = [problem for wiring in wirings for problem in too_large(wiring)]
-    problems = problems or _other_images(wirings) or _other_weights(wirings, registry)
+    with Remembering():
+        problems = [problem for wiring in wirings for problem in too_large(wiring)]
+        problems = problems or _other_images(wirings) or _other_weights(wirings, registry)
     if problems:
         return Report(name, tuple(dict.fromkeys(problems)))
     smallest = min(range(count), key=lambda at: (_numbers(wirings[at]), at))
