@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from latentkit.engine.binding import Binder, OnePass
 from latentkit.engine.merging import Unit
 from latentkit.engine.plan import Plan, is_one
+from latentkit.engine.sharding import Sharding
 from latentkit.engine.updates import trainable
 from latentkit.spaces import Space
 from latentkit.wiring.graph import Node
@@ -55,12 +56,18 @@ class Program:
         modules: the built parts.
         spaces: the space of each node, for aligning values without a batch.
         upcast: hand losses float32 (under bfloat16 autocast).
+        sharding: where values are, in a world of several ranks.
     """
 
     def __init__(
-        self, plan: Plan, modules: abc.Mapping[str, nn.Module], spaces: abc.Mapping[Node, Space], upcast: bool = False
+        self,
+        plan: Plan,
+        modules: abc.Mapping[str, nn.Module],
+        spaces: abc.Mapping[Node, Space],
+        upcast: bool = False,
+        sharding: Sharding | None = None,
     ) -> None:
-        self.plan, self.modules = plan, modules
+        self.plan, self.modules, self.sharding = plan, modules, sharding
         self.slots = {node: slot for slot, node in enumerate(plan.order)}
         self.inputs = [(self.slots[node], node.source, node in plan.leaves) for node in plan.sources()]
         binder = Binder(modules, spaces, plan.twice, upcast)
@@ -81,9 +88,10 @@ class Program:
     def _instruction(self, unit: Unit, binder: Binder) -> _Instruction:
         first = unit[0]
         function = binder.function(first)
+        function = function if len(unit) == 1 else OnePass(function)
         return _Instruction(
             tuple(self.slots[node] for node in unit),
-            function if len(unit) == 1 else OnePass(function),
+            function if self.sharding is None else self.sharding.bound(unit, function),
             tuple(self.slots[arg] for node in unit for arg in node.args),
             first in self.plan.graph,
             tuple(node in self.plan.leaves for node in unit),

@@ -18,9 +18,11 @@ from latentkit.engine.merging import can_share
 from latentkit.engine.optimizing import optimizer_of
 from latentkit.engine.plan import active_terms, groups, plan
 from latentkit.engine.program import Outcome, Program
+from latentkit.engine.sharding import Sharding
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.engine.system import System
 from latentkit.engine.updates import Slot, update
+from latentkit.engine.world import World
 from latentkit.recipe.quantities import Constant, Formula, Quantity, is_static
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
@@ -40,6 +42,10 @@ class Training:
         settings: device, precision, layout.
         batch: samples per step; the recipe's by default.
         seed: the run's seed; the recipe's by default.
+        world: ranks that train together; each has an equal share of the batch.
+
+    Raises:
+        LatentkitError: a batch that the ranks cannot share.
     """
 
     def __init__(
@@ -50,11 +56,14 @@ class Training:
         settings: Settings | None = None,
         batch: int | None = None,
         seed: int | None = None,
+        world: World | None = None,
     ) -> None:
         self.wiring, self.settings = wiring, (settings or Settings()).settled()
         self.batch = batch or wiring.recipe.train.batch
         self.seed = wiring.recipe.train.seed if seed is None else seed
         self.device, self.dtype = self.settings.torch_device(), self.settings.dtype
+        self.world = world or World()
+        self.sharding = None if self.world.alone else Sharding(wiring, self.world, self.batch)
         self.system = self._system(registry, self.seed)
         self.modules = self.system.modules_by_name()
         self.streams = Streams(self.seed, self.device)
@@ -144,20 +153,24 @@ class Training:
         data = self.feed(repeat, fetched, bases)
         phase_name = "" if len(group) > 1 else group[0].name
         values: dict[tuple[str, Any], Any] = {}
-        for _, source, _ in program.inputs:
+        for slot, source, _ in program.inputs:
             kind, name = source
-            if kind != "timed" and name in given:
-                values[source] = given[name]
-            elif kind == "kept":
+            if kind == "kept" and name not in given:
                 values[source] = kept[name]
+                continue
+            if kind != "timed" and name in given:
+                value = given[name]
             elif kind == "data":
-                values[source] = data.value(name)
+                value = data.value(name)
             else:
-                values[source] = self.source(kind, name, phase_name, repeat)
+                value = self.source(kind, name, phase_name, repeat)
+            values[source] = value if self.sharding is None else self.sharding.given(program.plan.order[slot], value)
         data.finish()
         with self.settings.autocast():
             slots = program.forward(values)
         outcome = program.outcome(slots)
+        if not self.world.alone:
+            _reduce(outcome, self.world)
         if self.watch is not None:
             self.watch(program, slots, outcome)
         self._update(program, outcome)
@@ -179,7 +192,7 @@ class Training:
             )
             planned = plan(group, terms, states, share) if terms else None
             self.programs[key] = (
-                Program(planned, self.modules, self.wiring.spaces, upcast) if planned is not None else None
+                Program(planned, self.modules, self.wiring.spaces, upcast, self.sharding) if planned is not None else None
             )
         return self.programs[key]
 
@@ -220,6 +233,12 @@ class Training:
         # All next values are known before any state changes, and one may be another's old value itself.
         for name, value in {name: torch.as_tensor(value).clone() for name, value in outcome.states.items()}.items():
             self.states[name].copy_(value)
+
+
+def _reduce(outcome: Outcome, world: World) -> None:
+    """Means over ranks, of gradients and of terms, in one exchange."""
+    gradients = [gradient for found in outcome.gradients.values() for gradient in found if gradient is not None]
+    world.mean_([*gradients, *outcome.terms.values()])
 
 
 def initial_states(wiring: Wiring, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:

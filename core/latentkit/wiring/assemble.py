@@ -78,7 +78,7 @@ def assemble(source: Source, registry: Registry) -> Wiring:
         recipe=recipe, source=source, graph=graph, parts=sizer.sized_parts(), draws=sizer.draws(), data=data,
         data_spaces=sizer.data_spaces, states=sizer.states(), phases=tuple(phases), inference=inference, code=code,
         monitor=monitor, spaces=sizer.spaces(graph), components=tuple(dict.fromkeys(components.used)),
-        warnings=_warnings(recipe, needed_names),
+        warnings=_warnings(recipe, needed_names), likes=sizer.likes,
     )  # fmt: skip
 
 

@@ -91,6 +91,8 @@ class Wiring:
     components: tuple[str, ...]
     """Qualified names of all the components in use."""
     warnings: tuple[str, ...] = ()
+    likes: abc.Mapping[str, Node] = attrs.field(factory=dict)
+    """Draws that have as many samples as a value, and that value."""
 
     def optimizer_of(self, phase: Phase) -> OptimizerSpec:
         """The phase's own optimizer, or the recipe's."""
