@@ -82,29 +82,36 @@ def compose(
       latentkit compose alae-mlp --out runs/a --steps 500 --set train.batch=32
       latentkit compose alae-mlp --set data.use=idx --set data.images=train-images-idx3-ubyte.gz
       latentkit compose --out runs/a --steps 1000 --resume
+      torchrun --nproc-per-node 2 -m latentkit compose alae-mlp --out runs/b
     """
     overlay = overrides(assignments)
     from latentkit import Interrupted, train
+    from latentkit.engine.world import follows
     from latentkit_cli.progress import Position, watching
 
-    position = Position()
+    position, silent = Position(), follows()  # of several processes one talks
     try:
-        with watching(quiet=as_json) as (shown, tell):
+        with watching(quiet=as_json or silent) as (shown, tell):
             run = train(
                 recipe, out, steps=steps, overrides=overlay, seed=seed, resume=resume, device=device,
                 precision=cast("Precision | None", precision), channels_last=channels_last or None,
-                observers=[position, *shown, *(observers or ())], say=tell,
+                observers=[position, *shown, *(observers or ())],
+                say=None if silent else tell,
             )  # fmt: skip
     except Interrupted as stop:
+        if silent:
+            return
         say(f"\n{stop.by}: stopped after step {stop.step:,} of {stop.steps:,}, which is saved. Continue with:")
         say(_again(stop.path))
         if as_json:
             emit({"run": str(stop.path), "step": stop.step, "steps": stop.steps, "stopped": stop.by})
         return
     except KeyboardInterrupt:
-        say(_interruption(position))
+        if not silent:
+            say(_interruption(position))
         raise typer.Exit(INTERRUPTED) from None
-    emit(_result(run)) if as_json else typer.echo(_report(run))
+    if not silent:
+        emit(_result(run)) if as_json else typer.echo(_report(run))
 
 
 def _interruption(position: Position) -> str:

@@ -38,7 +38,9 @@ class Sharding:
         sizes = {batch * share for share in self.shares.values() if share is not None}
         uneven = sorted(size for size in sizes if size % world.size)
         if uneven:
-            fact = f"a batch of {batch}" if uneven[0] == batch else f"a batch of {batch}, of which {uneven[0]} are used,"
+            fact = (
+                f"a batch of {batch}" if uneven[0] == batch else f"a batch of {batch}, of which {uneven[0]} are used,"
+            )
             raise LatentkitError(
                 f"train.batch: {fact} cannot be shared evenly by {world.size} processes; choose a multiple"
             )
@@ -57,7 +59,7 @@ class Sharding:
         if node.op == "source":
             kind, name = node.source
             if kind == "kept":
-                return self.of(self.kept[name])
+                return self.of(self.kept[name]) if name in self.kept else "own"  # the code, given to decode
             return "own" if self.shares[node] is not None else ""
         if self.shares[node] is None:
             return ""
@@ -121,5 +123,3 @@ class Sharding:
     def given(self, node: Node, value: Any) -> Any:
         """Of a source's value of the whole batch, what this rank needs."""
         return self.world.own(value) if self.of(node) == "own" else value
-
-

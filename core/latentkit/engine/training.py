@@ -170,7 +170,7 @@ class Training:
             slots = program.forward(values)
         outcome = program.outcome(slots)
         if not self.world.alone:
-            _reduce(outcome, self.world)
+            outcome = _over_ranks(outcome, self.world)
         if self.watch is not None:
             self.watch(program, slots, outcome)
         self._update(program, outcome)
@@ -192,7 +192,9 @@ class Training:
             )
             planned = plan(group, terms, states, share) if terms else None
             self.programs[key] = (
-                Program(planned, self.modules, self.wiring.spaces, upcast, self.sharding) if planned is not None else None
+                Program(planned, self.modules, self.wiring.spaces, upcast, self.sharding)
+                if planned is not None
+                else None
             )
         return self.programs[key]
 
@@ -235,10 +237,19 @@ class Training:
             self.states[name].copy_(value)
 
 
-def _reduce(outcome: Outcome, world: World) -> None:
-    """Means over ranks, of gradients and of terms, in one exchange."""
-    gradients = [gradient for found in outcome.gradients.values() for gradient in found if gradient is not None]
-    world.mean_([*gradients, *outcome.terms.values()])
+def _over_ranks(outcome: Outcome, world: World) -> Outcome:
+    """The outcome of the whole batch: gradients and terms are means over ranks, in one exchange."""
+    gradients = [gradient for found in outcome.gradients.values() for gradient in found]
+    arrived = [gradient for gradient in gradients if gradient is not None]
+    means = iter(world.means([*arrived, *outcome.terms.values()]))
+    return attrs.evolve(
+        outcome,
+        gradients={
+            phase: [None if gradient is None else next(means) for gradient in found]
+            for phase, found in outcome.gradients.items()
+        },
+        terms={key: next(means) for key in outcome.terms},
+    )
 
 
 def initial_states(wiring: Wiring, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ objective is the sum of the ranks' objectives; the way back through each is its 
 
 from __future__ import annotations
 
+import os
 from collections import abc
 from typing import Any
 
@@ -13,6 +14,53 @@ import attrs
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from latentkit.errors import LatentkitError
+
+ENDED = (
+    "another process of this run has ended, or cannot be reached; the last checkpoint is intact. Its own message says "
+    "why; start the same command with --resume to continue"
+)
+
+
+def launched() -> bool:
+    """Whether ``torchrun`` has started this process together with others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+def follows() -> bool:
+    """Whether another process than this one writes and talks."""
+    return launched() and os.environ["RANK"] != "0"
+
+
+def restarted() -> bool:
+    """Whether ``torchrun`` has started the processes again, after one of them had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def join(device: str) -> World:
+    """The processes that ``torchrun`` has started, this one among them; one alone where it has not.
+
+    Args:
+        device: where this process computes; decides how they talk, over NCCL between GPUs, else over Gloo.
+
+    Raises:
+        LatentkitError: the others cannot be reached.
+    """
+    if launched() and not dist.is_initialized():
+        try:
+            dist.init_process_group("nccl" if torch.device(device).type == "cuda" else "gloo")
+        except (RuntimeError, ValueError) as error:
+            fact = str(error).partition("\n")[0]
+            raise LatentkitError(f"the processes that torchrun started cannot reach each other: {fact}") from None
+    return World.joined()
+
+
+def own_device(device: str) -> str:
+    """The device of this process: of several GPUs on a machine each has its own."""
+    if not launched() or torch.device(device).type != "cuda":
+        return device
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +87,36 @@ class World:
         """Whether there is nobody to talk to."""
         return self.size == 1
 
+    @property
+    def leads(self) -> bool:
+        """Whether this rank writes and talks."""
+        return self.rank == 0
+
+    def most(self, number: int) -> int:
+        """The largest of the ranks' numbers."""
+        if self.alone:
+            return number
+        found = torch.tensor(number, device=_device())
+        _exchanged(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
+        return int(found)
+
+    def wait(self) -> None:
+        """Until all ranks are here."""
+        self.most(0)
+
+    def told(self, text: str) -> str:
+        """The first rank's text."""
+        if self.alone:
+            return text
+        codes = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        found = torch.zeros(self.most(len(codes)), dtype=torch.uint8, device=_device())
+        if self.leads:
+            found[: len(codes)] = codes
+        size = torch.tensor(len(codes), device=found.device)
+        for value in (size, found):
+            _exchanged(lambda value=value: dist.broadcast(value, 0))
+        return bytes(found[: int(size)].tolist()).decode()
+
     def own(self, value: Any) -> Any:
         """This rank's share of a value of the whole batch: ``n ... -> n/size ...``; of a posterior, of each field."""
         if isinstance(value, tuple):
@@ -58,22 +136,34 @@ class World:
         total: Tensor = _Total.apply(value)  # type: ignore[no-untyped-call]
         return total
 
-    def mean_(self, tensors: abc.Sequence[Tensor]) -> None:
-        """Replace tensors by their means over ranks, in one exchange per type."""
+    def means(self, tensors: abc.Sequence[Tensor]) -> list[Tensor]:
+        """The means over ranks, in one exchange per type."""
+        found: dict[int, Tensor] = {}
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-            alike = [tensor for tensor in tensors if tensor.dtype == dtype]
-            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
-            dist.all_reduce(flat)
-            flat /= self.size
-            for tensor, mean in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
-                tensor.copy_(mean.view(tensor.shape))
+            alike = {at: tensor for at, tensor in enumerate(tensors) if tensor.dtype == dtype}
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike.values()])
+            _exchanged(lambda flat=flat: dist.all_reduce(flat))
+            pieces = (flat / self.size).split([tensor.numel() for tensor in alike.values()])
+            found |= {at: piece.view(tensors[at].shape) for at, piece in zip(alike, pieces, strict=True)}
+        return [found[at] for at in range(len(tensors))]
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+
+
+def _exchanged(exchange: abc.Callable[[], object]) -> None:
+    try:
+        exchange()
+    except RuntimeError as error:
+        raise LatentkitError(f"{ENDED} ({str(error).partition(chr(10))[0]})") from None
 
 
 class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
         total = value.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
+        _exchanged(lambda: dist.all_reduce(total))
         return total
 
     @staticmethod
@@ -87,7 +177,7 @@ class _Gathered(torch.autograd.Function):
         ctx.world = world
         mine = value.contiguous()
         pieces = [torch.empty_like(mine) for _ in range(world.size)]
-        dist.all_gather(pieces, mine)
+        _exchanged(lambda: dist.all_gather(pieces, mine))
         return torch.cat(pieces)
 
     @staticmethod

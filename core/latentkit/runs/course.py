@@ -6,6 +6,7 @@ import attrs
 
 from latentkit.engine.batches import Batches, Samples, at_resolution, open_samples
 from latentkit.engine.training import Training
+from latentkit.engine.world import World
 from latentkit.proof.stages import largest_stage
 from latentkit.recipe.schema import DataSpec
 from latentkit.recipe.source import Source
@@ -24,18 +25,20 @@ class Course:
     stages: tuple[Stage, ...]
     wirings: tuple[Wiring, ...]
     registry: Registry
+    world: World = attrs.field(factory=World)
+    """Of the processes that train."""
     opened: dict[str, Samples] = attrs.field(factory=dict)
     """By source, its samples at the highest resolution of all stages."""
 
     @classmethod
-    def of(cls, source: Source, registry: Registry) -> Course:
+    def of(cls, source: Source, registry: Registry, world: World | None = None) -> Course:
         """Stages and their wirings.
 
         Raises:
             RecipeError: with all the problems of the first stage that has some.
         """
         found = stages(source)
-        return cls(found, tuple(assemble(stage.source, registry) for stage in found), registry)
+        return cls(found, tuple(assemble(stage.source, registry) for stage in found), registry, world or World())
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -65,7 +68,7 @@ class Course:
         Raises:
             DataError: as :meth:`samples`.
         """
-        made = Training(self.wirings[index], self.registry, self.samples(index), settings)
+        made = Training(self.wirings[index], self.registry, self.samples(index), settings, world=self.world)
         made.stage = index
         return made
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from latentkit.engine.monitoring import monitored
 from latentkit.engine.streams import key_seed, restore_generators
 from latentkit.engine.training import Training
+from latentkit.engine.world import World
 from latentkit.errors import NotFiniteError
 from latentkit.events import Event
 from latentkit.model import Model
@@ -76,10 +77,18 @@ class Job:
     """The step of the newest checkpoint."""
 
     @classmethod
-    def prepare(cls, source: Source, folder: Folder, settings: Settings, registry: Registry, say: Say) -> Job:
+    def prepare(
+        cls,
+        source: Source,
+        folder: Folder,
+        settings: Settings,
+        registry: Registry,
+        say: Say,
+        world: World | None = None,
+    ) -> Job:
         """Everything that can fail before a file is written."""
         settings.torch_device()
-        course = Course.of(source, registry)
+        course = Course.of(source, registry, world)
         report = prove_stages(course.wirings, registry, thorough=True)
         report.raise_for_problems()
         for warning in (*report.warnings, *report.not_seen):
@@ -96,6 +105,11 @@ class Job:
         """Of the stage that is trained."""
         return self.training.wiring
 
+    @property
+    def world(self) -> World:
+        """Of the processes that train; the first one writes."""
+        return self.course.world
+
     def enter(self, stage: int) -> None:
         """Begin anew in this stage, before a state is restored."""
         if stage != self.training.stage:
@@ -108,12 +122,14 @@ class Job:
 
     def write_recipe(self) -> None:
         """Write the resolved recipe."""
-        self.recipe_text = self.folder.write_recipe(self.source.tables, self.versions)
+        if self.world.leads:
+            self.recipe_text = self.folder.write_recipe(self.source.tables, self.versions)
 
     def begin(self) -> None:
         """Write what a run has from its start."""
         self.write_recipe()
-        self.folder.cut_metrics(-1, 1)
+        if self.world.leads:
+            self.folder.cut_metrics(-1, 1)
 
     def run(self, observers: abc.Sequence[object]) -> Run:
         """Train to the end.
@@ -124,23 +140,30 @@ class Job:
         """
         start = time.perf_counter()
         mine = [MetricsFile(), Pictures(self.wiring.recipe.train.sample_every)]
-        lifecycle = Lifecycle(self.registry.manager, mine, observers, self.say, self.stopping)
+        if not self.world.leads:
+            mine, observers = [], ()
+        lifecycle = Lifecycle(
+            self.registry.manager, mine, observers, self.say, self.stopping, mute=not self.world.leads
+        )
         with lifecycle, self.training.settings.matrix_products(), self._own_randomness():
             with self.stopping:
                 self._loop(lifecycle)
             lifecycle.tell("run_finished", self.event())
         seconds = time.perf_counter() - start
-        write_card(self.folder, self.wiring, self.training, self.versions, seconds)
+        if self.world.leads:
+            write_card(self.folder, self.wiring, self.training, self.versions, seconds)
+        self.world.wait()
         model = load(self.folder.path, registry=self.registry)
         return Run(self.folder.path, model, training_lines(self.folder), seconds)
 
     def _loop(self, lifecycle: Lifecycle) -> None:
         plan = self.wiring.recipe.train
         lifecycle.tell("run_started", self.event())
-        if self.training.step_count >= self.steps:  # only the end is missing: every other way ends with a checkpoint
+        done = self.training.step_count >= self.steps
+        if done and self.world.leads:  # only the end is missing: every other way ends with a checkpoint
             save_model(self.folder.model, self.training, self.recipe_text)
         told = functools.partial(self._phase_done, lifecycle) if lifecycle.listens("phase_done") else None
-        while self.training.step_count < self.steps and not self.stopping.wanted:
+        while self.training.step_count < self.steps and not self._stops():
             self._move_on(self.say)
             self.training.phase_done = told
             terms = self.training.step()
@@ -157,6 +180,12 @@ class Job:
         if self.stopping.signal is not None and step < self.steps:
             raise Interrupted(self.folder.path, step, self.steps, self.stopping.signal.name)
 
+    def _stops(self) -> bool:
+        """Whether to end here; all processes do as soon as one of them is to."""
+        found = self.world.most(self.stopping.asked())
+        self.stopping.follow(found)
+        return self.stopping.wanted
+
     def _move_on(self, say: Say) -> None:
         """Go to the stage whose turn it is."""
         stage = self.course.follows(self.training)
@@ -172,16 +201,18 @@ class Job:
     def _read(self, lifecycle: Lifecycle, terms: abc.Mapping[tuple[str, str], Tensor]) -> None:
         if not self.flags.finite():
             self._find_cause()
-        figures = {f"{phase}.{name}": float(value) for (phase, name), value in terms.items()}
-        lifecycle.tell("evaluated", self.event(), figures=figures | monitored(self.training))
+        if self.world.leads:
+            figures = {f"{phase}.{name}": float(value) for (phase, name), value in terms.items()}
+            lifecycle.tell("evaluated", self.event(), figures=figures | monitored(self.training))
 
     def _checkpoint(self, lifecycle: Lifecycle) -> None:
         if not self.flags.finite() or not weights_are_finite(self.training):
             self._find_cause()
         keep = self.wiring.recipe.train.keep_checkpoints
-        checkpoint.save(self.folder.path, self.training, self.versions, self.recipe_text, keep)
+        if self.world.leads:
+            checkpoint.save(self.folder.path, self.training, self.versions, self.recipe_text, keep)
+            save_model(self.folder.model, self.training, self.recipe_text)
         self.saved = self.training.step_count
-        save_model(self.folder.model, self.training, self.recipe_text)
         self.training.system.train()
         lifecycle.tell("checkpointed", self.event(), path=self.folder.path)
 
@@ -195,9 +226,13 @@ class Job:
         self.say(f"numbers are not finite at step {last}; repeating the steps from {kept} to find where it began")
         self._back_to_checkpoint()
         watcher = self.training.watch = Watcher(self.training)
-        while watcher.found is None and self.training.step_count < last:
+        elsewhere = False
+        while not elsewhere and self.training.step_count < last:
             self._move_on(lambda _: None)
             self.training.step()
+            elsewhere = bool(self.world.most(int(watcher.found is not None)))
+        if watcher.found is None and elsewhere:
+            raise NotFiniteError("numbers are not finite in another process of this run, whose message says where")
         none_yet = self.saved is None
         intact = "no checkpoint had been written yet" if none_yet else f"the checkpoint of step {kept} is intact"
         if watcher.found is None:

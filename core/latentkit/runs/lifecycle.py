@@ -54,6 +54,7 @@ class Lifecycle:
         guests: observers of this run.
         say: told of a guest's failure.
         stopping: notes when an observer raises :class:`~latentkit.StopRun`.
+        mute: tell nobody, not the plugins either: another process does.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Lifecycle:
         guests: abc.Sequence[object],
         say: Say,
         stopping: Stopping,
+        mute: bool = False,
     ) -> None:
+        self.mute = mute
         self.manager, self.own, self.guests, self.say, self.stopping = manager, own, guests, say, stopping
         self.callers: dict[str, list[tuple[object, pluggy.HookCaller]]] = {}
 
@@ -94,6 +97,8 @@ class Lifecycle:
 
     def _callers(self, hook: str) -> list[tuple[object, pluggy.HookCaller]]:
         """One caller per observer, so that the failure of one is not the failure of the others."""
+        if self.mute:
+            return []
         if hook not in self.callers:
             full = PREFIX + hook
             plugins = [impl.plugin for impl in getattr(self.manager.hook, full).get_hookimpls()]

@@ -46,6 +46,17 @@ class Stopping:
         """Whether the run should end after this step."""
         return self.early or self.signal is not None
 
+    def asked(self) -> int:
+        """What asks for the end, as a number: 0 nothing, 1 an observer, else the signal's number plus 1."""
+        return self.signal + 1 if self.signal is not None else int(self.early)
+
+    def follow(self, asked: int) -> None:
+        """End as another process was asked to."""
+        if asked == 1:
+            self.early = True
+        elif asked and self.signal is None:
+            self.signal = signal.Signals(asked - 1)
+
     def __enter__(self) -> Stopping:
         if threading.current_thread() is threading.main_thread():
             self.before = {number: signal.signal(number, self._note) for number in SIGNALS}

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from latentkit._building import RecipeLike, source_of
+from latentkit.engine.world import World, join, own_device, restarted
 from latentkit.errors import LatentkitError, RecipeError, RunError
 from latentkit.recipe.merging import Tree, merge
 from latentkit.recipe.source import Source
@@ -40,6 +41,8 @@ def train(
 ) -> Run:
     """Assemble, prove, train, and write the run folder.
 
+    Where ``torchrun`` has started several processes, they share each batch, and the first one writes.
+
     Args:
         recipe: a shipped name, a path ending in .toml, or tables. May be left out with ``resume``.
         out: the run folder; ``runs/RECIPE-NN`` by default.
@@ -63,6 +66,8 @@ def train(
         Interrupted: a signal asked to stop (a ``KeyboardInterrupt``); the last step is saved.
     """
     registry, say = registry or default_registry(), say or (lambda _: None)
+    world = join(device or "cpu")
+    resume = resume or (restarted() and out is not None and Folder(Path(out)).is_run())
     observers = [_observer(item, registry) for item in observers]
     check_observers(registry.manager, observers)
     stored = _stored(out, registry, say) if resume else None
@@ -72,14 +77,17 @@ def train(
     asked = {"device": device, "precision": precision, "channels_last": channels_last}
     chosen: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     if stored is not None and out is not None:
-        return _resumed(stored, given, Folder(Path(out)), steps, chosen, observers, registry, say)
+        return _resumed(stored, given, Folder(Path(out)), steps, chosen, observers, registry, say, world)
     if given is None:
         raise RunError("a recipe is needed: a shipped name (see `latentkit recipes`), or a path ending in .toml")
-    folder = Folder(Path(out) if out is not None else default_folder(given.name))
+    folder = Folder(Path(out) if out is not None else Path(world.told(str(default_folder(given.name)))))
     if folder.path.is_dir() and any(folder.path.iterdir()):
         folder.create()  # says what is wrong with it
-    job = Job.prepare(given, folder, Settings(**{"precision": "auto", **chosen}), registry, say)
-    folder.create()
+    settings = _on_own_device(Settings(**{"precision": "auto", **chosen}))
+    job = Job.prepare(given, folder, settings, registry, say, world)
+    world.wait()  # all have seen the folder empty, or have said that it is not
+    if world.leads:
+        folder.create()
     job.begin()
     return job.run(observers)
 
@@ -98,7 +106,7 @@ def _given(
 
 def _resumed(
     stored: Source, given: Source | None, folder: Folder, steps: int | None, chosen: dict[str, Any],
-    observers: abc.Sequence[object], registry: Registry, say: Say,
+    observers: abc.Sequence[object], registry: Registry, say: Say, world: World,
 ) -> Run:  # fmt: skip
     if given is not None:
         _same_recipe(stored.tables, given.tables)
@@ -108,7 +116,7 @@ def _resumed(
     tables = merge(stored.tables, {"train": {"steps": steps}}) if steps else stored.tables
     source = attrs.evolve(stored, tables=tables, name=name)
     settings = Settings(**{**(found.state["settings"] if found else {"precision": "auto"}), **chosen})
-    job = Job.prepare(source, folder, settings, registry, say)
+    job = Job.prepare(source, folder, _on_own_device(settings), registry, say, world)
     if found is None:
         say("no checkpoint yet; starting at step 0")
         job.begin()
@@ -124,11 +132,17 @@ def _resumed(
         if job.training.step_count >= job.steps and is_complete(folder, job.training.step_count):
             say(f"already finished: {job.training.step_count} steps; ask for more with --steps")
             return Run(folder.path, load(folder.path, registry=registry), training_lines(folder), 0.0)
-        checkpoint.settle(folder.path, job.wiring.recipe.train.keep_checkpoints)
-        folder.cut_metrics(job.training.step_count, job.wiring.recipe.train.log_every)
+        world.wait()  # all have read it
+        if world.leads:
+            checkpoint.settle(folder.path, job.wiring.recipe.train.keep_checkpoints)
+            folder.cut_metrics(job.training.step_count, job.wiring.recipe.train.log_every)
         job.write_recipe()
         say(f"continuing at step {job.training.step_count}")
     return job.run(observers)
+
+
+def _on_own_device(settings: Settings) -> Settings:
+    return attrs.evolve(settings, device=own_device(settings.device))
 
 
 def _stored(out: str | Path | None, registry: Registry, say: Say) -> Source:
