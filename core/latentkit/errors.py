@@ -64,8 +64,8 @@ class LatentkitWarning(UserWarning):
 
 def nearest(name: str, known: abc.Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the closest known name, or the empty string."""
-    names = list(known)
-    close = [other for other in names if other.casefold() == name.casefold()]
+    names, folded = list(known), name.casefold()
+    close = [other for other in names if other.casefold() == folded]
     if not close and len(name) <= _LONGEST_NAME and len(names) <= _MOST_NAMES:
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else ""

@@ -23,6 +23,9 @@ class Remembering(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
     that write into an argument, or return a view of one, are not remembered, nor are those of other devices.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: abc.Mapping[str, Any] | None = None
     ) -> Any:
