@@ -6,6 +6,7 @@ objective is the sum of the ranks' objectives; the way back through each is its 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import abc
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from latentkit.errors import LatentkitError
 
+_RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 ENDED = (
     "another process of this run has ended, or cannot be reached; the last checkpoint is intact. Its own message says "
     "why; start the same command with --resume to continue"
@@ -35,7 +37,7 @@ def follows() -> bool:
 
 def restarted() -> bool:
     """Whether ``torchrun`` has started the processes again, after one of them had ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return int(os.environ.get(_RESTARTS, "0")) > 0
 
 
 def join(device: str) -> World:
@@ -49,7 +51,12 @@ def join(device: str) -> World:
     """
     if launched() and not dist.is_initialized():
         try:
-            dist.init_process_group("nccl" if torch.device(device).type == "cuda" else "gloo")
+            store, rank, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]  # documented, not in __all__
+            # Started again, processes would find the addresses of those that have ended.
+            name = f"attempt {os.environ.get(_RESTARTS, '0')}"
+            attempt = dist.PrefixStore(name, store)  # type: ignore[attr-defined]
+            backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
+            dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
         except (RuntimeError, ValueError) as error:
             fact = str(error).partition("\n")[0]
             raise LatentkitError(f"the processes that torchrun started cannot reach each other: {fact}") from None
@@ -114,7 +121,7 @@ class World:
             found[: len(codes)] = codes
         size = torch.tensor(len(codes), device=found.device)
         for value in (size, found):
-            _exchanged(lambda value=value: dist.broadcast(value, 0))
+            _exchanged(functools.partial(dist.broadcast, value, 0))
         return bytes(found[: int(size)].tolist()).decode()
 
     def own(self, value: Any) -> Any:
@@ -142,8 +149,8 @@ class World:
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             alike = {at: tensor for at, tensor in enumerate(tensors) if tensor.dtype == dtype}
             flat = torch.cat([tensor.reshape(-1) for tensor in alike.values()])
-            _exchanged(lambda flat=flat: dist.all_reduce(flat))
-            pieces = (flat / self.size).split([tensor.numel() for tensor in alike.values()])
+            _exchanged(functools.partial(dist.all_reduce, flat))
+            pieces = torch.split(flat / self.size, [tensor.numel() for tensor in alike.values()])
             found |= {at: piece.view(tensors[at].shape) for at, piece in zip(alike, pieces, strict=True)}
         return [found[at] for at in range(len(tensors))]
 
