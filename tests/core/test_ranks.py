@@ -35,21 +35,13 @@ ROUNDED = {"stylealae": 1e-6, "stylealae-digits": 1e-6, "stylealae-sprites": 1e-
 size, so that the order of a sum shows. The terms are equal all the same."""
 
 
-ALWAYS = frozenset({"alae-mlp", "biggan", "cyclegan", "gaia", "gan-ada", "introvae", "ogan", "stylealae-digits", "vae",
-                    "vampprior", "wgan-gp"})  # fmt: skip
-"""One of every kind: batch norm, losses of a batch, penalties, states, labels, two sources, stages."""
-
-
 @pytest.fixture(scope="module")
 def compared(
-    request: pytest.FixtureRequest,
-    narrow: abc.Callable[..., dict[str, object]],
-    tmp_path_factory: pytest.TempPathFactory,
+    narrow: abc.Callable[..., dict[str, object]], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, int], dict[str, float]]:
-    """By recipe that is asked for and rank, how far two processes end from one."""
+    """By recipe and rank, how far two processes end from one."""
     folder = tmp_path_factory.mktemp("ranks")
-    functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    names = [item.callspec.params["name"] for item in functions if "compared" in item.fixturenames]
+    names = [name for name in lk.recipes() if name not in BY_EXAMPLE]
     asked = {"steps": STEPS, "recipes": {name: narrow(name) | {"train.batch": 8} for name in names}}
     (folder / "asked.json").write_text(json.dumps(asked))
     with contextlib.ExitStack() as files:
@@ -66,11 +58,7 @@ def compared(
     return {(line["name"], line["rank"]): line for line in lines}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.slow)
-     for name in sorted(set(lk.recipes()) - set(BY_EXAMPLE))],
-)  # fmt: skip
+@pytest.mark.parametrize("name", sorted(set(lk.recipes()) - set(BY_EXAMPLE)))
 def test_two_processes_train_a_recipe_as_one_does(name: str, compared: dict[tuple[str, int], dict[str, float]]) -> None:
     for rank in range(2):
         found = compared[name, rank]
@@ -144,7 +132,7 @@ def test_the_command_trains_with_torchrun_and_continues_with_another_number_of_p
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found below /proc")
 def test_after_the_death_of_one_process_all_go_on_from_the_last_checkpoint(options: list[str], tmp_path: Path) -> None:
-    steps = 200
+    steps = 300
     whole = torchrun("compose", "ogan", "--out", "whole", "--steps", steps, *options, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     killed = command("compose", "ogan", "--out", "killed", "--steps", steps, *options, restarts=1)
