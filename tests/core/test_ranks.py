@@ -132,7 +132,7 @@ def test_the_command_trains_with_torchrun_and_continues_with_another_number_of_p
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found below /proc")
 def test_after_the_death_of_one_process_all_go_on_from_the_last_checkpoint(options: list[str], tmp_path: Path) -> None:
-    steps = 300
+    steps = 200
     whole = torchrun("compose", "ogan", "--out", "whole", "--steps", steps, *options, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     killed = command("compose", "ogan", "--out", "killed", "--steps", steps, *options, restarts=1)
