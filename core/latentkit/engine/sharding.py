@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from latentkit.engine.world import World
 from latentkit.errors import LatentkitError
-from latentkit.wiring.batching import batch_shares
+from latentkit.wiring.batching import REORDERING, batch_shares
 from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Wiring
 
 Placement = Literal["", "own", "whole"]
 """No batch; this rank's samples; all samples."""
-_COUPLING = frozenset({"concat", "chunk", "roll", "flip", "take", "batch_mean"})
+_COUPLING = REORDERING | {"batch_mean"}
 
 
 class Sharding:
@@ -50,8 +50,6 @@ class Sharding:
     def of(self, node: Node) -> Placement:
         """Where the value of a node is."""
         if node not in self.known:
-            for arg in node.args:
-                self.of(arg)
             self.known[node] = self._found(node)
         return self.known[node]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import abc
 from typing import Any
 
@@ -31,6 +32,8 @@ class Remembering(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
     ) -> Any:
         """Run the operation, or make what it returned the last time."""
         rest = dict(kwargs or {})
+        if not _pure(func):
+            return func(*args, **rest)
         try:
             key = (func, _described(args), _described(tuple(rest.items())))
             found = _known.get(key)
@@ -39,14 +42,13 @@ class Remembering(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
         if found is not None:
             return _made(found)
         result = func(*args, **rest)
-        if _pure(func):
-            try:
-                description = _described(result)
-            except _NotDescribed:
-                return result
-            if len(_known) >= _MOST:
-                _known.clear()
-            _known[key] = description
+        try:
+            description = _described(result)
+        except _NotDescribed:
+            return result
+        if len(_known) >= _MOST:
+            _known.clear()
+        _known[key] = description
         return result
 
 
@@ -85,13 +87,7 @@ def _made(found: Any) -> Any:
     return kind(map(_made, values)) if kind is tuple or kind is list else values[0]
 
 
-_purity: dict[Any, bool] = {}
-
-
+@functools.cache
 def _pure(func: Any) -> bool:
-    known = _purity.get(func)
-    if known is None:
-        schema = func._schema
-        known = all(item.alias_info is None for item in (*schema.arguments, *schema.returns))
-        _purity[func] = known
-    return known
+    schema = func._schema
+    return all(item.alias_info is None for item in (*schema.arguments, *schema.returns))

@@ -12,7 +12,8 @@ from latentkit.wiring.graph import Node, ancestors
 
 Shares = dict[Node, Fraction | None]
 """How many samples values have, as multiples of the batch; ``None`` for values without a batch."""
-_REORDERING = frozenset({"concat", "chunk", "roll", "flip", "take"})
+REORDERING = frozenset({"concat", "chunk", "roll", "flip", "take"})
+"""Operations that pick samples of a batch."""
 _WHOLE = frozenset({"detach", "take", "field", "reparameterize", "call", "apply"})
 """What takes a value of several tensors (a posterior, a record) as a whole."""
 
@@ -48,7 +49,7 @@ def batch_faults(
         if several and node.op not in _WHOLE:
             fact = f"{_called(node)} takes one tensor, was given {several[0]}"
             yield node, fact, "read a field of it, as in E(x).mu"
-        elif node.op in _REORDERING and not first.batched:
+        elif node.op in REORDERING and not first.batched:
             yield node, f"{node.op}() picks samples of a batch, was given {first}, which has none", ""
         elif node.op == "batch_mean" and not first.batched and first.dims:
             yield node, f"batch_mean() takes the batch away, was given {first}, which has none", ""
