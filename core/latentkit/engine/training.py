@@ -12,12 +12,13 @@ from torch import Tensor
 
 from latentkit.engine.averaging import Average
 from latentkit.engine.batches import Batches, Samples
+from latentkit.engine.compiling import Compiler
 from latentkit.engine.drawing import at_time, drawn
 from latentkit.engine.feeding import Feed, Injected, check_injected
 from latentkit.engine.merging import can_share
 from latentkit.engine.optimizing import optimizer_of
 from latentkit.engine.plan import active_terms, groups, plan
-from latentkit.engine.program import Outcome, Program
+from latentkit.engine.program import Outcome, Program, Values
 from latentkit.engine.sharding import Sharding
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.engine.system import System
@@ -80,6 +81,7 @@ class Training:
         """States of the default generators from a checkpoint, where parts have dropout."""
         self.programs: dict[object, Program | None] = {}
         self.groups = groups(wiring)
+        self.compiler = Compiler(self.settings.autocast) if self.settings.compile else None
         self.watch: Watch | None = None
         """Called after each execution, before its update, with the program, its values and its outcome."""
         self.phase_done: abc.Callable[[str], None] | None = None
@@ -166,17 +168,26 @@ class Training:
                 value = self.source(kind, name, phase_name, repeat)
             values[source] = value if self.sharding is None else self.sharding.given(program.plan.order[slot], value)
         data.finish()
-        with self.settings.autocast():
-            slots = program.forward(values)
-        outcome = program.outcome(slots)
-        if not self.world.alone:
-            outcome = _over_ranks(outcome, self.world)
-        if self.watch is not None:
-            self.watch(program, slots, outcome)
+        outcome = self._outcome(program, values)
         self._update(program, outcome)
         for phase in program.plan.running if self.phase_done is not None else ():
             self.phase_done(phase.name)  # type: ignore[misc]  # mypy forgets the check above
         return outcome
+
+    def _outcome(self, program: Program, values: Values) -> Outcome:
+        """What an execution yields, of the whole batch."""
+        # Who watches wants to see every value, of which a compiled execution has only some.
+        found = self.compiler(program, values) if self.compiler is not None and self.watch is None else None
+        slots: abc.Sequence[Any] = ()
+        if found is None:
+            with self.settings.autocast():
+                slots = program.forward(values)
+            found = program.outcome(slots)
+        if not self.world.alone:
+            found = _over_ranks(found, self.world)
+        if self.watch is not None:
+            self.watch(program, slots, found)
+        return found
 
     def _program(self, group: tuple[Phase, ...]) -> Program | None:
         terms = active_terms(group, self.step_count)

@@ -88,6 +88,8 @@ class Job:
     ) -> Job:
         """Everything that can fail before a file is written."""
         settings.torch_device()
+        settings = settings.settled()
+        settings.take_threads()
         course = Course.of(source, registry, world)
         report = prove_stages(course.wirings, registry, thorough=True)
         report.raise_for_problems()
