@@ -54,6 +54,11 @@ Compiled = Annotated[
     typer.Option("--compile/--no-compile", show_default=False,
                  help="Compile each phase; takes a while at the start, less the next time."),
 ]  # fmt: skip
+Captured = Annotated[
+    bool | None,
+    typer.Option("--capture/--no-capture", show_default=False,
+                 help="Launch each phase and its update as one; on a GPU."),
+]  # fmt: skip
 Threads = Annotated[
     str | None,
     typer.Option("--threads", metavar="N|auto", show_default=False,
@@ -79,6 +84,7 @@ def compose(
     precision: RunPrecision = None,
     channels_last: ChannelsLast = None,
     compiled: Compiled = None,
+    captured: Captured = None,
     threads: Threads = None,
     resume: Resume = False,
     observers: Observers = None,
@@ -109,7 +115,7 @@ def compose(
             run = train(
                 recipe, out, steps=steps, overrides=overlay, seed=seed, resume=resume, device=device,
                 precision=cast("Precision | None", precision), channels_last=channels_last,
-                compile=compiled, threads=_threads(threads),
+                compile=compiled, capture=captured, threads=_threads(threads),
                 observers=[position, *shown, *(observers or ())],
                 say=None if silent else tell,
             )  # fmt: skip

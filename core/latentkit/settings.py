@@ -29,6 +29,7 @@ class Settings:
             exact, else ``float32``); ``bfloat16`` (autocast; weights, losses and updates stay float32); ``float64``.
         channels_last: keep images and convolutions in channels-last layout.
         compile: each phase as one compiled graph.
+        capture: each phase with its update as one graph of launches; on a GPU.
         threads: of the CPU, for one operation; ``auto``: as many as this process can have of the cores; ``None``: as
             torch has it, which reads ``OMP_NUM_THREADS``.
     """
@@ -37,6 +38,7 @@ class Settings:
     precision: Precision = attrs.field(default="float32")
     channels_last: bool = False
     compile: bool = False
+    capture: bool = False
     threads: int | Literal["auto"] | None = attrs.field(default=None)
 
     @precision.validator
@@ -67,6 +69,8 @@ class Settings:
             cuda = f"cuda ({torch.cuda.device_count()})" if torch.cuda.is_available() else ""
             here = ", ".join(filter(None, ["cpu", cuda]))
             raise LatentkitError(f"--device {self.device}: not available here; there is: {here}") from error
+        if self.capture and device.type != "cuda":
+            raise LatentkitError(f"--capture: launches are captured on a GPU only, and the device is {self.device}")
         return device
 
     def settled(self) -> Settings:
@@ -85,8 +89,8 @@ class Settings:
         threads = ["1 thread" if count == 1 else f"{count} threads"] if torch.device(self.device).type == "cpu" else []
         slow = self.precision == "bfloat16" and not _machine.has_bfloat16(self.torch_device())
         precision = f"{self.precision} (slower than float32 on this device)" if slow else self.precision
-        laid_out, compiled = self.channels_last * ["channels-last"], self.compile * ["compiled"]
-        return ", ".join([self.device, *threads, precision, *laid_out, *compiled])
+        flags = {"channels-last": self.channels_last, "compiled": self.compile, "captured": self.capture}
+        return ", ".join([self.device, *threads, precision, *(name for name, on in flags.items() if on)])
 
     def take_threads(self) -> None:
         """Set the number of threads of this process, once: changing it on the way would cost more than it gains."""

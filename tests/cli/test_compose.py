@@ -72,6 +72,7 @@ def test_settings_of_the_run_reach_it(latentkit: Command) -> None:
         ([], "a recipe is needed"),
         (["alae-mlp", "--set", "train.batch"], "--set train.batch: expected KEY=VALUE"),
         (["alae-mlp", "--threads", "many"], "--threads: expected a number from 1, or auto; found 'many'"),
+        (["alae-mlp", "--capture"], "--capture: launches are captured on a GPU only, and the device is cpu"),
         (["alae-mlp", "--threads", "0"], "--threads: expected a number from 1, or auto; found '0'"),
         (["alae-mlp", "--precision", "half"], "expected one of auto, float32, medium, bfloat16, float64; found 'half'"),
         (["alae-mlp", "--device", "abacus"], "--device abacus: not available here"),

@@ -45,9 +45,9 @@ def outcomes(training: Training, steps: int) -> list[Outcome]:
     found: list[Outcome] = []
     update = training._update
 
-    def noted(program: Any, outcome: Outcome) -> None:
+    def noted(program: Any, outcome: Outcome, updates: Any) -> None:
         found.append(outcome)
-        update(program, outcome)
+        update(program, outcome, updates)
 
     training._update = noted  # type: ignore[method-assign]
     for _ in range(steps):

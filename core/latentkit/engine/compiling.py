@@ -16,8 +16,18 @@ import torch
 
 from latentkit.data.cache import default_folder
 from latentkit.engine.program import Outcome, Program, Values
-from latentkit.engine.tracing import Context, Place, Traced, Untraceable, looks, places_of, tensors_of, unchanged
-from latentkit.errors import LatentkitWarning
+from latentkit.engine.rewriting import simplified
+from latentkit.engine.tracing import (
+    Context,
+    Place,
+    Traced,
+    Untraceable,
+    looks,
+    places_of,
+    runs_as_it_is,
+    tensors_of,
+    unchanged,
+)
 
 Function = abc.Callable[..., abc.Sequence[Any]]
 Backend = abc.Callable[[torch.fx.GraphModule, list[Any]], Function]
@@ -29,10 +39,8 @@ def inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Function:
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own modules, about each other
         from torch import _inductor
 
-        # Torch's own default is a folder for temporary files, which does not survive a restart of the machine.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(default_folder() / "compiled"))
         # Parts with dropout are to draw what they would draw uncompiled.
-        compiled: Function = _inductor.compile(graph, inputs, options={"fallback_random": True})
+        compiled: Function = _inductor.compile(simplified(graph), inputs, options={"fallback_random": True})
     return compiled
 
 
@@ -51,6 +59,8 @@ class Compiler:
 
     def __init__(self, context: Context, backend: Backend = inductor) -> None:
         self.context, self.backend = context, backend
+        # Torch's own default is a folder for temporary files, which does not survive a restart of the machine.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(default_folder() / "compiled"))
         self.known: dict[Program, _Compiled | None] = {}
 
     def __call__(self, program: Program, values: Values) -> Outcome | None:
@@ -61,14 +71,10 @@ class Compiler:
         return compiled(values) if compiled is not None and compiled.fits(values) else None
 
     def _compiled(self, program: Program, values: Values) -> _Compiled | None:
-        phases = " and ".join(f"'{phase.name}'" for phase in program.plan.running)
         try:
             return _Compiled.of(program, values, self.context, self.backend)
-        except Untraceable as error:
-            reason = str(error)
         except Exception as error:  # parts are anybody's code, and so much can be missing for a compiler to work
-            reason = f"{type(error).__name__}: {_short(error)}"
-        warnings.warn(f"phase {phases} is not compiled, and runs as it is: {reason}", LatentkitWarning, stacklevel=2)
+            runs_as_it_is(program, "compiled", error)
         return None
 
 
@@ -109,7 +115,3 @@ class _Compiled:
         with torch.no_grad():
             found = self.function(*(place.tensor for place in self.weights), *tensors_of(values))
         return self.outcome(found)
-
-
-def _short(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections import abc
 from typing import Any
 
@@ -10,13 +11,23 @@ import attrs
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from latentkit.engine.program import Outcome, Program, Values
+from latentkit.engine.program import Gradients, Outcome, Program, Values
+from latentkit.errors import LatentkitWarning
+from latentkit.optimizers import same_layout
 
 Context = abc.Callable[[], contextlib.AbstractContextManager[object]]
 
 
 class Untraceable(Exception):
     """An execution that is no fixed graph of tensors, and why."""
+
+
+def runs_as_it_is(program: Program, what: str, error: Exception) -> None:
+    """Tell which phases are not ``what``, and why."""
+    phases = " and ".join(f"'{phase.name}'" for phase in program.plan.running)
+    fact = str(error).strip().partition("\n")[0][:200]
+    reason = fact if isinstance(error, Untraceable) else f"{type(error).__name__}: {fact}"
+    warnings.warn(f"phase {phases} is not {what}, and runs as it is: {reason}", LatentkitWarning, stacklevel=3)
 
 
 class Traced:
@@ -44,6 +55,7 @@ class Traced:
             with self.context():
                 slots = self.program.forward(values)
             outcome = self.program.outcome(slots, parameters)
+            outcome = attrs.evolve(outcome, gradients=_laid_out(outcome.gradients, parameters))
         results, self.result = pytree.tree_flatten(attrs.asdict(outcome, recurse=False))
         self.made = [None if isinstance(value, Tensor) else (value,) for value in results]
         return [value for value in results if isinstance(value, Tensor)]
@@ -51,6 +63,17 @@ class Traced:
     def outcome(self, found: abc.Sequence[Any]) -> Outcome:
         """The execution's results from the tensors that it yields."""
         return Outcome(**pytree.tree_unflatten(_filled(self.made, found), self.result))
+
+
+def _laid_out(
+    gradients: abc.Mapping[str, Gradients], parameters: abc.Mapping[str, list[Tensor]]
+) -> dict[str, Gradients]:
+    """Gradients in memory as their parameters are, which updates ask for; within the graph this costs least."""
+    return {
+        phase: [None if gradient is None else same_layout([gradient], [parameter])[0]
+                for gradient, parameter in zip(found, parameters[phase], strict=True)]
+        for phase, found in gradients.items()
+    }  # fmt: skip
 
 
 @attrs.frozen(eq=False)

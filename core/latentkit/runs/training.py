@@ -36,6 +36,7 @@ def train(
     precision: Precision | None = None,
     channels_last: bool | None = None,
     compile: bool | None = None,
+    capture: bool | None = None,
     threads: int | Literal["auto"] | None = None,
     observers: abc.Sequence[object] = (),
     registry: Registry | None = None,
@@ -57,6 +58,7 @@ def train(
             matrix products are as exact as float32's on this CPU, else ``float32``.
         channels_last: keep images and convolutions in channels-last layout.
         compile: compile each phase; one that cannot be compiled runs as it is, which is told.
+        capture: launch each phase and its update as one; on a GPU.
         threads: of the CPU; ``auto``: the cores that are free, shared by the processes of this run on this machine.
         observers: objects with lifecycle hooks for this run, or names of observers (``tensorboard``).
         registry: where components are found.
@@ -80,7 +82,7 @@ def train(
     given = _given(recipe, overrides, steps, seed, registry)
     asked = {
         "device": device, "precision": precision, "channels_last": channels_last, "compile": compile,
-        "threads": threads,
+        "capture": capture, "threads": threads,
     }  # fmt: skip
     chosen: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     if stored is not None and out is not None:
