@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._inductor import config
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 import latentkit as lk
 from latentkit._building import source_of
@@ -33,6 +35,14 @@ FROM_FILES = ("biggan-128", "gaia-128", "stylealae-bedroom", "stylealae-celeba12
 """The same recipes as others, on pictures that are not here."""
 AE = {"parts.E.channels_base": 4, "parts.G.channels_base": 4, "train.batch": 8, "train.log_every": 1,
       "data.count": 64, "data.resolution": 8}  # fmt: skip
+
+
+BLOB: dict[str, object] = {
+    "data": {"use": "toy.images"}, "draw": {"z": {"use": "normal", "dim": 3}}, "parts": {"G": {"use": "toy.blobs"}},
+    "phase": {"draw": {"train": ["G"], "loss": {"it": {"use": "core.l2", "of": "G(z)", "to": "x"}}}},
+    "train": {"batch": 4, "steps": 1},
+}  # fmt: skip
+"""One parameter and a few operations: code that is soon made."""
 
 
 def compiled(training: Training, backend: Backend) -> Training:
@@ -83,8 +93,15 @@ def test_the_traced_graph_of_a_system_computes_it_to_the_bit(system: str, start:
     assert all(torch.equal(after[key], there[key]) for key in after)
 
 
-def test_code_for_this_machine_has_the_gradients_of_the_program(start: Start) -> None:
-    plain, coded = start("vae", precision="float64"), compiled(start("vae", precision="float64"), inductor)
+def test_code_for_this_machine_has_the_gradients_of_the_program_and_is_kept_for_the_next_run(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
+    monkeypatch.setattr(config, "cpp_cache_precompile_headers", False)  # pays for large graphs
+    monkeypatch.setattr(config.cpp, "vec_isa_ok", True)
+    monkeypatch.setattr(config, "compile_threads", 1)
+    plain, coded = start(BLOB, precision="float64"), compiled(start(BLOB, precision="float64"), inductor)
     for one, other in zip(outcomes(plain, 2), outcomes(coded, 2), strict=True):
         mine, theirs = tensors(one), tensors(other)
         assert mine.keys() == theirs.keys()
@@ -92,6 +109,7 @@ def test_code_for_this_machine_has_the_gradients_of_the_program(start: Start) ->
             torch.testing.assert_close(theirs[key], mine[key], rtol=1e-10, atol=1e-12)
     assert coded.compiler is not None
     assert all(coded.compiler.known.values())
+    assert list((tmp_path / "latentkit/compiled/fxgraph").rglob("*"))
 
 
 def test_a_part_that_looks_at_numbers_is_told_once_and_runs_as_it_is(start: Start) -> None:
@@ -178,27 +196,38 @@ def test_another_setting_than_the_runs_own_is_said_aloud(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("name", sorted(set(lk.recipes()) - set(FROM_FILES)))
 def test_the_code_of_a_shipped_recipe_has_its_gradients(
-    name: str, precision: Any, narrow: abc.Callable[..., dict[str, object]]
+    name: str, narrow: abc.Callable[..., dict[str, object]]
 ) -> None:
     registry = default_registry()
     course = Course.of(source_of(name, narrow(name), registry), registry)
     registry.activate(course.components)
-    plain, coded = (_last_stage(course, registry, Settings(precision=precision, compile=on)) for on in (False, True))
-    errors = []
-    for one, other in zip(outcomes(plain, 1), outcomes(coded, 1), strict=True):
-        mine, theirs = tensors(one), tensors(other)
+
+    def gradients(**settings: Any) -> list[dict[str, Tensor]]:
+        training = _last_stage(course, registry, Settings(**settings))
+        found = [tensors(outcome) for outcome in outcomes(training, 1)]
+        assert training.compiler is None or all(training.compiler.known.values())
+        return found
+
+    exact = gradients(precision="float64")
+    double = _furthest(gradients(precision="float64", compile=True), exact)
+    plain, coded = (_furthest(gradients(compile=on), exact) for on in (False, True))
+    print(f"\n{name}: float64 {double:.1e}; float32 {coded:.1e}, uncompiled {plain:.1e}")
+    assert double <= 1e-10
+    # In float32 what is compiled may round otherwise, but not more.
+    assert coded <= max(1e-5, 3 * plain)
+
+
+def _furthest(found: list[dict[str, Tensor]], exact: list[dict[str, Tensor]]) -> float:
+    """The largest difference of a term or gradient, over the largest gradient of its execution."""
+    apart = []
+    for mine, theirs in zip(found, exact, strict=True):
         assert mine.keys() == theirs.keys()
-        scale = max(float(value.abs().max()) for key, value in mine.items() if key.partition("/")[2].isdecimal())
-        errors += [
-            float((mine[key] - theirs[key]).abs().max()) / max(scale, float(mine[key].abs().max())) for key in mine
-        ]
-    assert coded.compiler is not None
-    assert all(coded.compiler.known.values())
-    print(f"\n{name}, {precision}: gradients differ by at most {max(errors):.1e} of the largest")
-    assert max(errors) <= (1e-10 if precision == "float64" else 1e-5)
+        scale = max(float(value.abs().max()) for key, value in theirs.items() if key.partition("/")[2].isdecimal())
+        apart += [float((mine[key].double() - theirs[key]).abs().max()) / max(scale, float(theirs[key].abs().max()))
+                  for key in mine]  # fmt: skip
+    return max(apart)
 
 
 def _last_stage(course: Course, registry: Registry, settings: Settings) -> Training:

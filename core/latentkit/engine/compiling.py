@@ -29,6 +29,7 @@ from latentkit.engine.tracing import (
     unchanged,
 )
 
+_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 Function = abc.Callable[..., abc.Sequence[Any]]
 Backend = abc.Callable[[torch.fx.GraphModule, list[Any]], Function]
 
@@ -38,9 +39,21 @@ def inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Function:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own modules, about each other
         from torch import _inductor
+        from torch._guards import TracingContext, tracing
+        from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+        from torch._subclasses import FakeTensorMode
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-        # Parts with dropout are to draw what they would draw uncompiled.
-        compiled: Function = _inductor.compile(simplified(graph), inputs, options={"fallback_random": True})
+        # Torch's own default, which it may have noted already, is a folder for temporary files: it does not survive a
+        # restart of the machine. One that the user has chosen does stay.
+        if os.environ.get(_CACHE, default_cache_dir()) == default_cache_dir():
+            os.environ[_CACHE] = str(default_folder() / "compiled")
+        # Parts with dropout are to draw what they would draw uncompiled (fallback_random).
+        # Without a context of this kind the compiler's cache is passed over.
+        sizes = FakeTensorMode(shape_env=ShapeEnv())
+        fixed: list[Any] = [sizes.from_tensor(tensor, static_shapes=True) for tensor in inputs]
+        with tracing(TracingContext(sizes)):
+            compiled: Function = _inductor.compile(simplified(graph), fixed, options={"fallback_random": True})
     return compiled
 
 
@@ -59,8 +72,6 @@ class Compiler:
 
     def __init__(self, context: Context, backend: Backend = inductor) -> None:
         self.context, self.backend = context, backend
-        # Torch's own default is a folder for temporary files, which does not survive a restart of the machine.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(default_folder() / "compiled"))
         self.known: dict[Program, _Compiled | None] = {}
 
     def __call__(self, program: Program, values: Values) -> Outcome | None:
@@ -100,9 +111,7 @@ class _Compiled:
         traced = Traced(program, places, values, context)
         inputs = [*(place.tensor for place in places), *traced.given]
         with unchanged(program.modules):
-            from torch.fx.experimental.proxy_tensor import make_fx
-
-            graph = make_fx(traced, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+            graph = traced.graph(inputs)
         with torch.no_grad():  # gradients are in the graph; none will be taken of it
             function = backend(graph, inputs)
         return cls(program, function, places, looks(values), traced.outcome)

@@ -8,7 +8,8 @@ from collections import abc
 from typing import Any
 
 import attrs
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from latentkit.engine.program import Gradients, Outcome, Program, Values
@@ -59,6 +60,10 @@ class Traced:
         results, self.result = pytree.tree_flatten(attrs.asdict(outcome, recurse=False))
         self.made = [None if isinstance(value, Tensor) else (value,) for value in results]
         return [value for value in results if isinstance(value, Tensor)]
+
+    def graph(self, inputs: list[Tensor]) -> fx.GraphModule:
+        """What it does, traced on tensors without numbers."""
+        return make_fx(self, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
 
     def outcome(self, found: abc.Sequence[Any]) -> Outcome:
         """The execution's results from the tensors that it yields."""

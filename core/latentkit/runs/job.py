@@ -140,6 +140,8 @@ class Job:
             Interrupted: a signal asked to stop; the last step is saved.
             NotFiniteError: a loss or a gradient became infinite or not a number.
         """
+        if self.training.settings.compile:
+            self.say("phases are compiled when they first run; that takes a while, and less in the next run")
         start = time.perf_counter()
         mine = [MetricsFile(), Pictures(self.wiring.recipe.train.sample_every)]
         if not self.world.leads:
