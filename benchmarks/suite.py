@@ -49,7 +49,7 @@ def parsed(given: abc.Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=20, help="blocks of each contender")
     parser.add_argument("--seconds", type=float, default=0.5, help="of a block; at least one step")
-    parser.add_argument("--repeats", type=int, default=3, help="processes for each start")
+    parser.add_argument("--repeats", type=int, default=4, help="processes for each start")
     parser.add_argument("--threads", nargs="*", type=int, default=[None], help="of the CPU; a table for each number")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true", help="few systems, settings and rounds")
@@ -61,7 +61,7 @@ def parsed(given: abc.Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"no system '{unknown[0]}'; there are: {', '.join(SYSTEMS)}")
     if found.quick:
         found.systems, found.settings = found.systems or QUICK_SYSTEMS, found.settings or QUICK_SETTINGS
-        found.rounds, found.seconds, found.repeats = 6, 0.2, 1
+        found.rounds, found.seconds, found.repeats = 6, 0.2, 2
     return found
 
 

@@ -57,6 +57,8 @@ def _floors(rows: abc.Iterable[Row]) -> dict[tuple[str, int], float]:
 
 def _noise(before: Row, after: Row, floors: abc.Sequence[abc.Mapping[tuple[str, int], float]]) -> float:
     """Half widths of both intervals and, for step times, both loops' own, as independent errors add."""
+    if not before.low or not after.low:
+        return math.inf  # measured once
     halves = [math.log(row.high / row.low) / 2 for row in (before, after)]
     if before.measure in STEPWISE:
         halves += [each.get((before.system, before.threads), 0.0) for each in floors]
@@ -75,15 +77,19 @@ def page(before: Results, after: Results) -> str:
         row = pair.before
         lines.append(
             f"| {row.system} | {row.setting} | {row.measure} | {row.value:.3f} | {pair.after.value:.3f} | "
-            f"{math.exp(pair.distance):.3f} | ± {math.expm1(pair.noise):.1%} |"
+            f"{math.exp(pair.distance):.3f} | ± {_percent(pair.noise)} |"
         )
     for measure in MEASURES:
         noises = sorted(pair.noise for pair in pairs if pair.before.measure == measure)
         if noises:
-            lines.append(f"\n{measure}: noise {math.expm1(noises[len(noises) // 2]):.1%} (median of {len(noises)})")
+            lines.append(f"\n{measure}: noise {_percent(noises[len(noises) // 2])} (median of {len(noises)})")
     if single:
         lines.append(f"\n{len(single)} figures are in one of the files only")
     return "\n".join(lines)
+
+
+def _percent(noise: float) -> str:
+    return "unknown (measured once)" if math.isinf(noise) else f"{math.expm1(noise):.1%}"
 
 
 def _differing(before: Results, after: Results) -> str:

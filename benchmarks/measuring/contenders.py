@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import types
@@ -41,11 +42,20 @@ class Contender:
 
     def warm(self) -> float:
         """Take every kind of step twice, and return milliseconds a step of the second time."""
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", LatentkitWarning)
+        with noted() as notes:
             self.block(self.period)
-        self.notes = tuple(str(item.message) for item in told if issubclass(item.category, LatentkitWarning))
+        self.notes = tuple(notes)
         return self.block(self.period)
+
+
+@contextlib.contextmanager
+def noted() -> abc.Iterator[list[str]]:
+    """What the library warns of meanwhile, a phase that is not compiled, say."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", LatentkitWarning)
+        yield notes
+    notes += [str(item.message) for item in told if issubclass(item.category, LatentkitWarning)]
 
 
 def settle(device: str) -> None:

@@ -40,14 +40,14 @@ def started(asked: float, system: str, setting: str, device: str, threads: int |
     import torch
 
     clock.lap("torch")
-    from measuring.contenders import settle
+    from measuring.contenders import noted, settle
     from measuring.resident import added
     from measuring.systems import LOOPS, SYSTEMS
 
     clock.lap("import")
     begin = _loop if setting in LOOPS else _library
     step, settings, period = begin(SYSTEMS[system], setting, device, threads, clock)
-    with settings.matrix_products():
+    with settings.matrix_products(), noted() as notes:
         step()
         settle(device)
         clock.lap("first step")
@@ -56,7 +56,7 @@ def started(asked: float, system: str, setting: str, device: str, threads: int |
         steps = STEPS if clock.parts["first step"] < LONG else 1
         times = [_milliseconds(functools.partial(_steps, step, period, device)) / period for _ in range(steps)]
         memory = added(functools.partial(_steps, step, period, device), device)
-    return {"parts": clock.parts, "ms": times, "MiB": memory, "threads": torch.get_num_threads()}
+    return {"parts": clock.parts, "ms": times, "MiB": memory, "threads": torch.get_num_threads(), "notes": notes}
 
 
 def _steps(step: abc.Callable[[], object], count: int, device: str) -> None:

@@ -50,9 +50,10 @@ def _rows(system: System, name: str, found: list[dict[str, Any]], reference: flo
         parts = [{part: seconds for part, seconds in each.items() if part in LOOPS_NEED} for each in parts]
     totals, memory = [sum(each.values()) for each in parts], [each["MiB"] for each in found]
     added: Estimate = median_of([each / reference for each in memory])
+    notes = sorted({note for each in found for note in each["notes"]})
     medians = {part: statistics.median(each[part] for each in parts) for part in parts[0]}
     return [
-        row(system.name, name, "start", median_of(totals), threads, parts=medians, seconds=totals),
+        row(system.name, name, "start", median_of(totals), threads, parts=medians, seconds=totals, notes=notes),
         row(system.name, name, "memory", added, threads, MiB=memory),
     ]
 
