@@ -33,11 +33,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from baselines.vae import Baseline
-from run import training
+from measuring.loops import VAE, training
 
 from latentkit.settings import Settings
-
-RECIPE = str(Path(__file__).parent / "recipes" / "vae-mlp.toml")
 
 
 def installed(folder: Path) -> str:
@@ -92,8 +90,8 @@ def main() -> None:
         "data.use": "idx", "data.images": str(arguments.folder / "t10k-images-idx3-ubyte.gz"),
         "data.labels": str(arguments.folder / "t10k-labels-idx1-ubyte.gz"), "data.split": {"seed": 0, "train": 8000},
     }  # fmt: skip
-    mine = training(RECIPE, Settings(), overrides)
-    auto = training(RECIPE, Settings(precision="auto"), overrides)
+    mine = training(VAE, Settings(), overrides)
+    auto = training(VAE, Settings(precision="auto"), overrides)
     parts, images = mine.wiring.parts, mine.data["data"].tensors["image"]
     rate = mine.wiring.recipe.optimizer.lr.at(0, 0)
     hand = Baseline(images, mine.batch, parts["E"].dim, parts["E"].hidden, rate)
