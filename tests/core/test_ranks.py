@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 from collections import abc
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 import latentkit as lk
 from latentkit._building import wired
+from latentkit.engine import joining
 from latentkit.engine.sharding import Sharding
 from latentkit.engine.world import World
 from latentkit.errors import LatentkitError
@@ -179,3 +184,35 @@ def test_one_process_talks(ranks: Ranks, small: dict[str, object], tmp_path: Pat
     first, second = ranks(2, tmp_path, command=["compose", "ogan", "--out", str(tmp_path / "run"), *changes])
     assert first.count("step 3/3") == first.count("3 steps, 24 images") == 1
     assert second == ""
+
+
+@pytest.fixture
+def first_of_two(monkeypatch: pytest.MonkeyPatch) -> abc.Iterator[pytest.MonkeyPatch]:
+    """As if torchrun had started this process as the first one of two."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port, "TORCHELASTIC_USE_AGENT_STORE": True}
+    for key, value in {**place, "RANK": 0, "WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(key, str(value))
+    monkeypatch.setattr(joining, "PATIENCE", timedelta(seconds=1))
+    joining.board.cache_clear()
+    yield monkeypatch
+    joining.board.cache_clear()
+
+
+def test_processes_that_do_not_come_are_named(first_of_two: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LatentkitError, match="of 2 processes 1 did not come within 1 s"):
+        joining.join("cpu")
+
+
+def test_a_meeting_place_that_is_not_there_is_named(first_of_two: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        first_of_two.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    with pytest.raises(LatentkitError, match=r"cannot reach each other: .*\n  they meet at 127.0.0.1:\d+"):
+        joining.join("cpu")
+
+
+def test_the_interface_is_the_one_by_which_the_first_process_is_reached(first_of_two: pytest.MonkeyPatch) -> None:
+    assert joining._interface() == ("lo" if sys.platform == "linux" else "")
+    first_of_two.setenv("MASTER_ADDR", "no-such-host.invalid")
+    assert joining._interface() == ""
