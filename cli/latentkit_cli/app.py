@@ -6,11 +6,13 @@ Nothing here or at the top of a command's module imports torch, so that help and
 from __future__ import annotations
 
 import os
+import time
 from collections import abc
 from typing import Annotated
 
 import typer
 
+from latentkit.engine.launching import echoes
 from latentkit.errors import LatentkitError
 from latentkit_cli.attributes import attributes
 from latentkit_cli.checking import check, explain
@@ -37,6 +39,10 @@ COMMANDS: dict[str, abc.Callable[..., None]] = {
 }  # fmt: skip
 
 
+_WRONG_USAGE: type[Exception] = typer.BadParameter.__bases__[0]
+"""Of any kind. Typer has a name only for this one, and its own copy of click in newer versions."""
+
+
 def main(arguments: abc.Sequence[str] | None = None) -> int:
     """Run one command line; ``sys.argv`` by default. Returns the exit status."""
     status = _run(arguments)
@@ -49,16 +55,21 @@ def _run(arguments: abc.Sequence[str] | None) -> int:
     # on a machine with another busy process can make a step many times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     command = typer.main.get_command(_app())
+    given = None if arguments is None else list(arguments)
     try:
         with warnings_as_notes():
-            command.main(args=None if arguments is None else list(arguments), prog_name="latentkit")
+            # What is wrong with a command line is printed in standalone mode, and raised otherwise.
+            status = command.main(args=given, prog_name="latentkit", standalone_mode=not echoes())
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except _WRONG_USAGE:
+        time.sleep(2)  # torchrun ends all processes as soon as one has ended, also one that has not yet said why
+        return 2
     except LatentkitError as error:
         return fail(error)
     except Exception as error:
         return fail_unexpectedly(error)
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def _app() -> typer.Typer:

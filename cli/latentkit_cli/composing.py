@@ -106,7 +106,7 @@ def compose(
     """
     overlay = overrides(assignments)
     from latentkit import Interrupted, train
-    from latentkit.engine.world import follows
+    from latentkit.engine.launching import follows
     from latentkit_cli.progress import Position, watching
 
     position, silent = Position(), follows()  # of several processes one talks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from latentkit.registry.manager import default_registry
-from latentkit_cli.output import say
+from latentkit_cli.output import note
 
 
 def tell_faults() -> None:
@@ -12,4 +12,4 @@ def tell_faults() -> None:
         return  # this command has not asked for plugins; asking now could take seconds
     for info in default_registry().plugins.values():
         if info.fault:
-            say(f"note: {info.told}")
+            note(info.told)

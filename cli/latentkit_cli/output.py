@@ -14,6 +14,7 @@ from typing import TextIO
 
 import typer
 
+from latentkit.engine.launching import follows, launched
 from latentkit.errors import LatentkitError, LatentkitWarning, RecipeError
 
 MOST_PROBLEMS = 50
@@ -27,7 +28,9 @@ def say(message: str) -> None:
 
 
 def note(fact: str) -> None:
-    """Tell something that stops nothing."""
+    """Tell something that stops nothing; of several processes the first one does."""
+    if follows():
+        return
     say(f"note: {_harmless(fact)}")
 
 
@@ -100,19 +103,29 @@ def fail(error: LatentkitError) -> int:
         shown = list(map(str, problems[:MOST_PROBLEMS]))
         shown += [f"... and {len(problems) - MOST_PROBLEMS:,} more"] if len(problems) > MOST_PROBLEMS else []
         text = f"{len(problems):,} problems\n" + textwrap.indent("\n".join(shown), "  ")
-    _error(text)
+    _error(_of_one(error, text))
     return 2
 
 
 def fail_unexpectedly(error: Exception) -> int:
     """Say what happened that is nobody's mistake, or a bug; returns the exit status."""
     known = _circumstance(error)
+    text = _of_one(error, known or f"{type(error).__name__}: {error}")
     if known:
-        _error(known)
-    else:
+        _error(text)
+    elif text:
         traceback.print_exception(error)
         _error(BUG)
     return 1
+
+
+def _of_one(error: Exception, text: str) -> str:
+    """What this one of several processes is to say; nothing where another one says it."""
+    if not launched():
+        return text
+    from latentkit.engine.voices import own_words
+
+    return own_words(error, text)
 
 
 def _circumstance(error: Exception) -> str:
@@ -127,6 +140,8 @@ def _circumstance(error: Exception) -> str:
 
 
 def _error(text: str) -> None:
+    if not text:
+        return
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
     typer.echo(_harmless(text), err=True)
 

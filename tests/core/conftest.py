@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
 import sys
 from collections import abc
 from pathlib import Path
@@ -21,6 +24,7 @@ from latentkit.model import Model
 from latentkit.recipe.source import read
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
+from latentkit.runs.checkpoint import newest
 from latentkit.settings import Settings
 from latentkit.wiring.graph import Node
 
@@ -180,3 +184,59 @@ def drawn_like(value: Tensor) -> dict[str, object]:
     sizes = [*value.shape[1:]]
     how = {0: {"row": True}, 1: {"dim": sizes[0] if sizes else 0}}.get(len(sizes), {"shape": sizes})
     return {"use": "normal", **how}
+
+
+class Ranks:
+    """Trains in processes that are forked from one which has imported everything."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "ranks.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    def __call__(self, processes: int, out: Path, status: int = 0, **job: object) -> list[str]:
+        """What each process has printed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"processes": processes, "out": str(out), **job}) + "\n")
+        self.process.stdin.flush()
+        found = json.loads(self.process.stdout.readline())
+        printed = [(out / f"{rank}.txt").read_text() for rank in range(processes)]
+        assert found == [status] * processes, printed
+        return printed
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def ranks() -> abc.Iterator[Ranks]:
+    """Runs jobs in several processes that train together; see ranks.py. Tests with it belong to one group."""
+    made = Ranks()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def small(narrow: abc.Callable[..., dict[str, object]]) -> dict[str, object]:
+    """Overrides for O-GAN over several processes."""
+    return {**narrow("ogan"), "train.batch": 8, "train.checkpoint_every": 5}
+
+
+@pytest.fixture(scope="session")
+def far() -> abc.Callable[[Path, Path], float]:
+    """The largest difference of the last checkpoints of two runs, which are of the same step."""
+
+    def measure(one: Path, other: Path) -> float:
+        mine, theirs = (saved for saved in map(newest, (one, other)) if saved is not None)
+        assert mine.state["step"] == theirs.state["step"]
+        assert mine.tensors.keys() == theirs.tensors.keys()
+        pairs = [(value.double(), theirs.tensors[key].double()) for key, value in mine.tensors.items() if value.numel()]
+        return max(float((value - other).abs().max()) for value, other in pairs)
+
+    return measure

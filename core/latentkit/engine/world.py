@@ -7,9 +7,9 @@ objective is the sum of the ranks' objectives; the way back through each is its 
 from __future__ import annotations
 
 import functools
-import os
+import json
 from collections import abc
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import torch
@@ -18,56 +18,15 @@ from torch import Tensor
 
 from latentkit.errors import LatentkitError
 
-_RESTARTS = "TORCHELASTIC_RESTART_COUNT"
-ENDED = (
-    "another process of this run has ended, or cannot be reached; the last checkpoint is intact. Its own message says "
-    "why; start the same command with --resume to continue"
-)
+T = TypeVar("T")
+ADVICE = "the last checkpoint is intact: start the same command with --resume to continue"
 
 
-def launched() -> bool:
-    """Whether ``torchrun`` has started this process together with others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+class OtherEnded(LatentkitError):
+    """Another process of this run has ended."""
 
-
-def follows() -> bool:
-    """Whether another process than this one writes and talks."""
-    return launched() and os.environ["RANK"] != "0"
-
-
-def restarted() -> bool:
-    """Whether ``torchrun`` has started the processes again, after one of them had ended."""
-    return int(os.environ.get(_RESTARTS, "0")) > 0
-
-
-def join(device: str) -> World:
-    """The processes that ``torchrun`` has started, this one among them; one alone where it has not.
-
-    Args:
-        device: where this process computes; decides how they talk, over NCCL between GPUs, else over Gloo.
-
-    Raises:
-        LatentkitError: the others cannot be reached.
-    """
-    if launched() and not dist.is_initialized():
-        try:
-            store, rank, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]  # documented, not in __all__
-            # Started again, processes would find the addresses of those that have ended.
-            name = f"attempt {os.environ.get(_RESTARTS, '0')}"
-            attempt = dist.PrefixStore(name, store)  # type: ignore[attr-defined]
-            backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
-            dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
-        except (RuntimeError, ValueError) as error:
-            fact = str(error).partition("\n")[0]
-            raise LatentkitError(f"the processes that torchrun started cannot reach each other: {fact}") from None
-    return World.joined()
-
-
-def own_device(device: str) -> str:
-    """The device of this process: of several GPUs on a machine each has its own."""
-    if not launched() or torch.device(device).type != "cuda":
-        return device
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    def __init__(self) -> None:
+        super().__init__(f"another process of this run has ended, or cannot be reached; {ADVICE}")
 
 
 @attrs.frozen(kw_only=True)
@@ -111,18 +70,23 @@ class World:
         """Until all ranks are here."""
         self.most(0)
 
-    def told(self, text: str) -> str:
-        """The first rank's text."""
+    def sent(self, content: bytes) -> bytes:
+        """What the first rank gives."""
         if self.alone:
-            return text
-        codes = torch.tensor(list(text.encode()), dtype=torch.uint8)
-        found = torch.zeros(self.most(len(codes)), dtype=torch.uint8, device=_device())
-        if self.leads:
-            found[: len(codes)] = codes
-        size = torch.tensor(len(codes), device=found.device)
-        for value in (size, found):
-            _exchanged(functools.partial(dist.broadcast, value, 0))
-        return bytes(found[: int(size)].tolist()).decode()
+            return content
+        size = self.most(len(content) if self.leads else 0)
+        found = torch.zeros(size, dtype=torch.uint8, device=_device())
+        if self.leads and content:
+            found.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        _exchanged(lambda: dist.broadcast(found, 0))
+        return found.cpu().numpy().tobytes()
+
+    def told(self, value: T) -> T:
+        """The first rank's text, number, or other value that JSON can hold."""
+        if self.alone:
+            return value
+        told: T = json.loads(self.sent(json.dumps(value).encode()))
+        return told
 
     def own(self, value: Any) -> Any:
         """This rank's share of a value of the whole batch: ``n ... -> n/size ...``; of a posterior, of each field."""
@@ -163,7 +127,7 @@ def _exchanged(exchange: abc.Callable[[], object]) -> None:
     try:
         exchange()
     except RuntimeError as error:
-        raise LatentkitError(f"{ENDED} ({str(error).partition(chr(10))[0]})") from None
+        raise OtherEnded from error
 
 
 class _Total(torch.autograd.Function):

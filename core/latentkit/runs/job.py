@@ -26,11 +26,12 @@ from latentkit.registry.manager import Registry
 from latentkit.runs import checkpoint
 from latentkit.runs.card import write_card
 from latentkit.runs.course import Course
-from latentkit.runs.finiteness import ADVICE, Flags, Watcher, weights_are_finite
+from latentkit.runs.finiteness import ADVICE, OFFENDING, Flags, Watcher, weights_are_finite
 from latentkit.runs.folder import Folder
 from latentkit.runs.lifecycle import Lifecycle, Say
-from latentkit.runs.loading import load, save_model
+from latentkit.runs.loading import as_saved, load, save_model
 from latentkit.runs.observing import MetricsFile, Pictures
+from latentkit.runs.sharing import shared_checkpoint
 from latentkit.runs.state import restore
 from latentkit.runs.stopping import Interrupted, Stopping
 from latentkit.settings import Settings
@@ -157,8 +158,15 @@ class Job:
         if self.world.leads:
             write_card(self.folder, self.wiring, self.training, self.versions, seconds)
         self.world.wait()
-        model = load(self.folder.path, registry=self.registry)
-        return Run(self.folder.path, model, training_lines(self.folder), seconds)
+        return self.result(seconds)
+
+    def result(self, seconds: float) -> Run:
+        """What is in the folder, for all processes; only the first one needs to see it."""
+        if self.world.leads:
+            model, lines = load(self.folder.path, registry=self.registry), training_lines(self.folder)
+        else:
+            model, lines = as_saved(self.training, self.registry), []
+        return Run(self.folder.path, model, self.world.told(lines), seconds)
 
     def _loop(self, lifecycle: Lifecycle) -> None:
         plan = self.wiring.recipe.train
@@ -245,14 +253,14 @@ class Job:
                 f"repeated; {intact}. {ADVICE}"
             )
         found = watcher.found
-        file = found.write(self.folder.path, self.recipe_text)
+        file = found.write(self.folder.path, self.recipe_text) if self.world.leads else self.folder.path / OFFENDING
         raise NotFiniteError(
             f"step {found.step}, phase '{found.phase}': {found.fact}\n  {intact}; the batch and draws of this step are "
             f"in {file}\n  {ADVICE}"
         )
 
     def _back_to_checkpoint(self) -> None:
-        saved = checkpoint.newest(self.folder.path)
+        saved = shared_checkpoint(self.world, self.folder.path)
         usable = saved is not None and saved.state["step"] == self.saved
         stage = saved.state.get("stage", 0) if saved is not None and usable else 0
         self.training = self.course.training(stage, self.training.settings)

@@ -133,13 +133,24 @@ def model_of(training: Training, weights: Weights = "average") -> Model:
 def save_model(path: Path, training: Training, recipe: str) -> None:
     """Write the weights that inference uses, with the recipe, as it is in this stage, in the header."""
     source = training.wiring.source
-    recipe = recipe if source.staged is None else to_toml(source.tables)
+    tensors, notes = _content(training)
+    notes = {"recipe": recipe if source.staged is None else to_toml(source.tables), **notes}
+    write_tensors(path, tensors, {**notes, CHECKSUM: checksum_of(tensors, notes)})
+
+
+def as_saved(training: Training, registry: Registry) -> Model:
+    """The model that :func:`save_model` writes and :func:`load` reads, without a file."""
+    tensors, notes = _content(training)
+    return _model(training.wiring.source.tables, tensors, notes, "cpu", registry)
+
+
+def _content(training: Training) -> tuple[dict[str, Tensor], dict[str, str]]:
     model = model_of(training)
     tensors = {f"{name}.{key}": value for name, part in model.parts.items() for key, value in part.state_dict().items()}
     tensors |= {f"state.{name}": value for name, value in model.states.items()}
     tensors = {key: value.float() if value.dtype == torch.float64 else value for key, value in tensors.items()}
     notes = {
-        "recipe": recipe, "format": FORMAT, "step": str(training.step_count), "images": str(training.images),
+        "format": FORMAT, "step": str(training.step_count), "images": str(training.images),
         "name": training.wiring.recipe.name, "averaged": ",".join(training.averages),
     }  # fmt: skip
-    write_tensors(path, tensors, {**notes, CHECKSUM: checksum_of(tensors, notes)})
+    return tensors, notes

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import attrs
 
 from latentkit._building import RecipeLike, source_of
-from latentkit.engine.world import World, join, own_device, restarted
+from latentkit.engine.joining import join, own_device
+from latentkit.engine.launching import restarted
+from latentkit.engine.world import World
 from latentkit.errors import LatentkitError, RecipeError, RunError
 from latentkit.recipe.merging import Tree, merge
 from latentkit.recipe.source import Source
@@ -17,9 +19,10 @@ from latentkit.registry.manager import Registry, default_registry
 from latentkit.runs import checkpoint
 from latentkit.runs.files import write_atomically
 from latentkit.runs.folder import Folder, default_folder
-from latentkit.runs.job import Job, Run, training_lines
+from latentkit.runs.job import Job, Run
 from latentkit.runs.lifecycle import Say, check_observers
-from latentkit.runs.loading import is_complete, load
+from latentkit.runs.loading import is_complete
+from latentkit.runs.sharing import shared_checkpoint, shared_recipe
 from latentkit.runs.state import changed_data, restore
 from latentkit.settings import Precision, Settings
 
@@ -73,10 +76,10 @@ def train(
     """
     registry, say = registry or default_registry(), say or (lambda _: None)
     world = join(device or "cpu")
-    resume = resume or (restarted() and out is not None and Folder(Path(out)).is_run())
+    resume = world.told(resume or (restarted() and out is not None and Folder(Path(out)).is_run()))
     observers = [_observer(item, registry) for item in observers]
     check_observers(registry.manager, observers)
-    stored = _stored(out, registry, say) if resume else None
+    stored = shared_recipe(world, _stored(out, registry, say) if world.leads else None, registry) if resume else None
     if stored is not None and recipe is None:
         recipe = stored  # overrides are compared with the run's own recipe
     given = _given(recipe, overrides, steps, seed, registry)
@@ -120,7 +123,7 @@ def _resumed(
     if given is not None:
         _same_recipe(stored.tables, given.tables)
         steps = steps or _steps(given.tables)
-    found = checkpoint.newest(folder.path, checkpoint.recipe_checksum(stored.tables))
+    found = shared_checkpoint(world, folder.path, checkpoint.recipe_checksum(stored.tables))
     name = str(found.state.get("recipe", folder.path.name)) if found else folder.path.name
     tables = merge(stored.tables, {"train": {"steps": steps}}) if steps else stored.tables
     source = attrs.evolve(stored, tables=tables, name=name)
@@ -142,10 +145,10 @@ def _resumed(
         job.saved = job.training.step_count
         for warning in changed_data(job.training, found.state):
             say(warning)
-        if job.training.step_count >= job.steps and is_complete(folder, job.training.step_count):
-            say(f"already finished: {job.training.step_count} steps; ask for more with --steps")
-            return Run(folder.path, load(folder.path, registry=registry), training_lines(folder), 0.0)
-        world.wait()  # all have read it
+        step = job.training.step_count
+        if world.told(step >= job.steps and is_complete(folder, step)):
+            say(f"already finished: {step} steps; ask for more with --steps")
+            return job.result(0.0)
         if world.leads:
             checkpoint.settle(folder.path, job.wiring.recipe.train.keep_checkpoints)
             folder.cut_metrics(job.training.step_count, job.wiring.recipe.train.log_every)

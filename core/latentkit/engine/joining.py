@@ -1,0 +1,150 @@
+"""How the processes that ``torchrun`` has started meet, on one machine or several, also when it starts them again."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import struct
+import sys
+import time
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from latentkit.engine.launching import launched, rank, several_machines, size
+from latentkit.engine.world import World
+from latentkit.errors import LatentkitError
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
+
+PATIENCE = timedelta(minutes=3)
+"""For meeting. Once they have met, one may wait longer for what another reads or writes."""
+_INTERFACE = "GLOO_SOCKET_IFNAME"
+_ADDRESS_OF_INTERFACE = 0x8915  # SIOCGIFADDR of Linux
+
+
+class Unmet(LatentkitError):
+    """The processes cannot reach each other."""
+
+
+def own_device(device: str) -> str:
+    """The device of this process: of several GPUs on a machine each has its own."""
+    if not launched() or torch.device(device).type != "cuda":
+        return device
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+
+
+def join(device: str) -> World:
+    """The processes that ``torchrun`` has started, this one among them; one alone where it has not.
+
+    Args:
+        device: where this process computes; decides how they talk, over NCCL between GPUs, else over Gloo.
+
+    Raises:
+        Unmet: the others cannot be reached.
+    """
+    if launched() and not dist.is_initialized():
+        store = board()
+        if several_machines():
+            _talk_over(_interface())
+        backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
+        try:
+            # A group has one limit for everything. The first one's is that of meeting, the one that stays has torch's.
+            for name, kind, limit in (("trial", "gloo", PATIENCE), ("group", backend, None)):
+                apart = _part(store, name)
+                dist.init_process_group(kind, store=apart, rank=rank(), world_size=size(), timeout=limit)
+                if name == "trial":
+                    dist.destroy_process_group()
+        except (RuntimeError, ValueError) as error:
+            raise _unreachable(error) from None
+    return World.joined()
+
+
+@functools.cache
+def board() -> Store:
+    """What the processes tell each other without a collective; empty for each attempt of ``torchrun``.
+
+    ``torchrun`` keeps the store when it starts processes again, with all that they had written, and each machine counts
+    attempts by itself. So the first process of an attempt names it, and answers those that ask now.
+
+    Raises:
+        Unmet: the others cannot be reached.
+    """
+    try:
+        store, *_ = next(dist.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]  # documented, not in __all__
+        store.set_timeout(PATIENCE)
+        attempt = _answered(store) if rank() else _answering(store)
+    except (RuntimeError, ValueError) as error:
+        raise _unreachable(error) from None
+    return _part(store, attempt)
+
+
+def _part(store: Store, name: str) -> Store:
+    part: Store = dist.PrefixStore(name, store)  # type: ignore[attr-defined]  # documented, not in __all__
+    return part
+
+
+def _answered(store: Store) -> str:
+    token = uuid.uuid4().hex
+    store.set(f"asks {rank()}", token)
+    attempt = str(store.get(f"answer {token}"), "ascii")
+    store.set(f"in {attempt} {rank()}", "")
+    return attempt
+
+
+def _answering(store: Store) -> str:
+    attempt, absent = uuid.uuid4().hex, set(range(1, size()))
+    until = time.monotonic() + PATIENCE.total_seconds()
+    while absent:
+        for other in sorted(absent):
+            if store.check([f"in {attempt} {other}"]):
+                absent.discard(other)
+            elif store.check([f"asks {other}"]):  # perhaps one that has ended: then another one asks soon
+                store.set(f"answer {store.get(f'asks {other}').decode()}", attempt)
+        if time.monotonic() > until:
+            missing = ", ".join(map(str, sorted(absent)))
+            raise Unmet(f"of {size()} processes {missing} did not come within {PATIENCE.total_seconds():.0f} s")
+        time.sleep(0.02)
+    return attempt
+
+
+def _unreachable(error: Exception) -> Unmet:
+    fact = str(error).partition("\n")[0]
+    over = os.environ.get(_INTERFACE)
+    hint = f"they meet at {os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    hint += f", and talk over the network interface {over} (set {_INTERFACE} to take another one)" if over else ""
+    return Unmet(f"the processes that torchrun started cannot reach each other: {fact}\n  {hint}")
+
+
+def _talk_over(interface: str) -> None:
+    # Left alone, gloo takes the address that the machine's name stands for, often one that only itself can reach.
+    if interface:
+        os.environ.setdefault(_INTERFACE, interface)
+
+
+def _interface() -> str:
+    """The network interface by which this machine reaches the first process; empty where that cannot be told."""
+    if not sys.platform.startswith("linux"):
+        return ""
+    import fcntl
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))  # sends nothing
+        except OSError:
+            return ""
+        own = probe.getsockname()[0]
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode())
+            try:
+                found = fcntl.ioctl(probe.fileno(), _ADDRESS_OF_INTERFACE, request)
+            except OSError:  # it has no address
+                continue
+            if socket.inet_ntoa(found[20:24]) == own:
+                return name
+    return ""
