@@ -80,9 +80,9 @@ def _as_asked(source: DataSource, table: Table, height: int, width: int, channel
     require(image.dtype == np.uint8, f"{where}: images are {image.dtype}, not uint8")
     require(image.shape == wanted, f"{where}: images are of shape {image.shape}, not {wanted}")
     if "label" in source.offers():
-        _labels(source, table.fields["label"], where)
+        _labels(source, table.array("label"), where)
     for field in source.offers():
-        _columns(source, field, table.fields[field], where)
+        _columns(source, field, all_of(table, field), where)
 
 
 def _columns(source: DataSource, field: str, array: np.ndarray, where: str) -> None:
@@ -96,6 +96,11 @@ def _columns(source: DataSource, field: str, array: np.ndarray, where: str) -> N
     else:
         shape = list(array.shape)
         require(shape[1:] == [len(names)], f"{where}: '{field}' is of shape {shape}, but has {len(names)} names")
+
+
+def all_of(table: Table, field: str) -> np.ndarray:
+    """A field, read where it is read only when it is wanted."""
+    return table.fields[field][:]
 
 
 def _small(subject: Subject) -> DataSource:
@@ -125,8 +130,8 @@ def _labels(source: DataSource, label: np.ndarray, where: str) -> None:
 def same_data_twice(subject: Subject) -> None:
     """Opened again, it has the same samples in the same order."""
     one, other = (_again(subject, seed) for seed in (0, 1))
-    for name, array in one.fields.items():
-        same = name in other.fields and np.array_equal(array, other.fields[name])
+    for name in one.fields:
+        same = name in other.fields and np.array_equal(all_of(one, name), all_of(other, name))
         require(same, f"'{name}' differs when it is opened again; give the source a seed, and sort the names of files")
 
 
