@@ -120,7 +120,7 @@ def training(args: argparse.Namespace) -> dict[str, object]:
         def __init__(self) -> None:
             self.memory: list[tuple[int, float, float, int]] = []
             self.waits: list[float] = []
-            self.start = 0.0
+            self.start = self.seconds = 0.0
 
         @lk.hookimpl
         def latentkit_step_done(self, event: object) -> None:
@@ -128,6 +128,7 @@ def training(args: argparse.Namespace) -> dict[str, object]:
             if step == args.every:
                 self.start = time.perf_counter()
             if step % args.every == 0:
+                self.seconds = time.perf_counter() - self.start
                 mine, others = resident(os.getpid()), [resident(child) for child in children(os.getpid())]
                 self.memory.append((step, mine, sum(others), len(others)))
 
@@ -139,16 +140,14 @@ def training(args: argparse.Namespace) -> dict[str, object]:
     overrides = {f"data.{key}": value for key, value in spec(args).items()}
     overrides |= {"train.batch": args.batch, "train.log_every": args.every, "train.checkpoint_every": 10 * args.every}
     with tempfile.TemporaryDirectory() as folder:
-        run = lk.train(
+        lk.train(
             args.recipe, Path(folder) / "run", steps=args.steps, overrides=overrides, observers=[watch],
             device=args.device,
         )  # fmt: skip
-    seconds = time.perf_counter() - watch.start
-    del run
     later = watch.waits[1:]  # the first one has the start in it
     return {
         "recipe": args.recipe, "batch": args.batch, "steps": args.steps, "threads": torch.get_num_threads(),
-        "step_ms": round(1000 * seconds / (args.steps - args.every), 1),
+        "step_ms": round(1000 * watch.seconds / (args.steps - args.every), 1),
         "data_wait_percent": round(100 * float(np.mean(later)), 2),
         "largest_data_wait_percent": round(100 * float(np.max(later)), 2),
         "memory": [{"step": step, "process_mb": round(mine), "workers_mb": round(theirs), "workers": count}

@@ -91,10 +91,8 @@ def open_samples(name: str, spec: DataSpec, source: DataSource) -> Samples:
     table = source.open(height, width, channels)
     training, held_out = split(len(table), spec.split)
     images = table.fields.get("image")
-    if (
-        isinstance(images, Rows) and images.leaves_out
-    ):  # one that is left out must not be replaced by one that is held out
-        parts = (np.sort(training), np.sort(held_out))
+    if isinstance(images, Rows) and images.leaves_out:
+        parts = (np.sort(training), np.sort(held_out))  # none is replaced by one of the other part
         table = attrs.evolve(table, fields={**table.fields, "image": Substituted(images, parts)})
     return Samples(name, spec, table, training, held_out, source.classes())
 

@@ -30,8 +30,8 @@ class Rows(ABC):
     """What a table has in place of an array of images where these are read when they are wanted.
 
     It is indexed like the array, uint8 [n, channels, height, width], by indices or a slice, and what is asked for is
-    read then and there. Training reads ahead in worker processes: each is given a pickled copy, so that a value keeps no
-    open file, and its class stands in a module that they can import (quickly, which torch would not be).
+    read then and there. Training reads ahead in worker processes. Each is given a pickled copy, so that a value keeps
+    no open file, and its class stands in a module that they can import (quickly, which torch would not be).
     """
 
     @property
