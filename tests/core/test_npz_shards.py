@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import re
 from collections import abc
@@ -30,7 +31,7 @@ Save = abc.Callable[..., None]
 def written(folder: Path, save: Save, pixels: np.ndarray = PIXELS) -> Path:
     folder.mkdir(exist_ok=True)
     ends = np.cumsum([0, *SIZES])
-    for number, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for number, (start, end) in enumerate(itertools.pairwise(ends)):
         save(folder / f"part-{number}.npz", images=pixels[start:end], classes=LABELS[start:end])
     return folder
 

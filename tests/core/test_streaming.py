@@ -69,11 +69,10 @@ def closing() -> abc.Iterator[abc.Callable[[Batches], Batches]]:
         found.close()
 
 
-def folder_samples(path: Path, stream: str, cache: Path, spec: dict[str, Any] | None = None, **options: Any) -> Samples:
-    gives = {"x": "image", "y": "label"} if options.get("labels", True) else {"x": "image"}
-    source = Folder(
-        **{"path": str(path), "labels": True, "stream": stream, "cache": str(cache), "workers": 0, **options}
-    )
+def folder_samples(path: Path, stream: str, cache: Path, spec: dict[str, Any] | None = None, **more: Any) -> Samples:
+    gives = {"x": "image", "y": "label"} if more.get("labels", True) else {"x": "image"}
+    options = {"path": str(path), "labels": True, "stream": stream, "cache": str(cache), "workers": 0, **more}
+    source = Folder(**options)
     return open_samples("data", DataSpec(use="folder", resolution=SIDE, gives=gives, **(spec or {})), source)
 
 
@@ -314,10 +313,8 @@ def test_the_next_picture_of_the_same_part_takes_the_place_of_one_that_is_skippe
     options = {"labels": False, "unreadable": "skip", "workers": workers}
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
-        skipping = closing(
-            Batches(folder_samples(folder, "always", tmp_path, spec, **options), 25, 0, CPU, torch.float32)
-        )
-        got = skipping.at(0)["x"]
+        samples = folder_samples(folder, "always", tmp_path, spec, **options)
+        got = closing(Batches(samples, 25, 0, CPU, torch.float32)).at(0)["x"]
     whole = folder_samples(damaged(pictures, tmp_path / "whole"), "always", tmp_path, labels=False)
     order = Order(np.arange(5, 30), None, 0, "data").of(0).indices
     instead = [{7: 9, 8: 9, 29: 5}.get(index, index) for index in order.tolist()]
@@ -498,4 +495,8 @@ def test_a_run_that_meets_an_unreadable_picture_ends_and_keeps_its_checkpoint(
     (folder / name).write_bytes(kept[:40])
     with pytest.raises(DataError, match=f"1 cannot be read: {name}"):
         trained("run", path=str(folder), stream="always", split=1.0, workers=1)
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["step"] == 8
+    (folder / name).write_bytes(kept)
+    trained("run", resume=True)
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["step"] == 11
     assert children() == []
