@@ -20,7 +20,9 @@ from latentkit.data.faults import Rule, Small, Unreadable, said
 from latentkit.data.images import Pixels, check_request
 from latentkit.data.listing import Names, classes_of, files_below
 from latentkit.data.picture_rows import FileRows
+from latentkit.data.picture_tables import refuse_to_skip_labelled
 from latentkit.data.streaming import STREAM, Stream, streams
+from latentkit.data.workers import not_negative
 from latentkit.errors import DataError, LatentkitWarning
 from latentkit.interfaces import DataSource, Table
 
@@ -28,11 +30,6 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _VERY_MANY = 100_000
 """Pictures: to decode so many before the first batch would take long."""
 _FORMAT = 1  # of the cache: raise it when `fit` changes what it makes
-
-
-def _not_negative(_: object, field: attrs.Attribute[int | None], value: int | None) -> None:
-    if value is not None and value < 0:
-        raise DataError(f"folder: {field.name} must be 0 (decode in this process) or more, found {value}")
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +53,7 @@ class Folder(DataSource):
     labels: bool = False
     small: Small = attrs.field(default="refuse", validator=in_(("refuse", "skip", "enlarge")))
     unreadable: Unreadable = attrs.field(default="refuse", validator=in_(("refuse", "skip")))
-    workers: int | None = attrs.field(default=None, validator=_not_negative)
+    workers: int | None = attrs.field(default=None, validator=not_negative("folder"))
     cache: str | None = None
     stream: Stream = attrs.field(default="auto", validator=in_(STREAM))
 
@@ -117,11 +114,8 @@ class Folder(DataSource):
         return names
 
     def _streams(self, shape: tuple[int, ...]) -> bool:
-        if self.stream == "always" and self.labels and self._rule.skips:
-            raise DataError(
-                f'{self._where}: stream = "always" skips pictures only where it needs no labels, as it does not know '
-                'beforehand which\n  set small and unreadable to "refuse", or stream = "never"'
-            )
+        if self.stream == "always":
+            refuse_to_skip_labelled(self._rule, self.labels)
         # What is skipped has to be known before the first batch, unless somebody says otherwise.
         return streams(self.stream, shape, _VERY_MANY) and (self.stream == "always" or not self._rule.skips)
 

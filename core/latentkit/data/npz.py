@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 
 import attrs
@@ -12,6 +11,7 @@ from attrs.validators import in_
 from latentkit.data.images import channels_first, check_request, resize_arrays
 from latentkit.data.npz_files import Member, read_arrays, read_member, to_labels, to_uint8
 from latentkit.data.npz_rows import NpzRows
+from latentkit.data.paths import files_of
 from latentkit.data.streaming import STREAM, Stream, streams
 from latentkit.errors import DataError
 from latentkit.interfaces import DataSource, Rows, Table
@@ -46,25 +46,12 @@ class Npz(DataSource):
                 in their images' size. Of images that are read when they are wanted, damage and range show then.
         """
         check_request(height, width, channels)
-        files = self._files()
-        if files == [self.path] and self.stream != "always":
+        files = files_of(self.path, ".npz", f"npz: path = '{self.path}'")
+        if files == [os.path.expanduser(self.path)] and self.stream != "always":
             members = [read_member(self.path, self.image, self.path)]
             if not self._streams(members, height, width, channels):
                 return self._whole(height, width, channels)
         return self._parts(files, height, width, channels)
-
-    def _files(self) -> list[str]:
-        path = os.path.expanduser(self.path)
-        if os.path.isdir(path):
-            found = glob.glob(os.path.join(glob.escape(path), "*.npz"))
-        elif os.path.exists(path) or not glob.has_magic(path):
-            return [self.path]
-        else:
-            found = glob.glob(path)
-        if not found:
-            what = "a folder with .npz files" if os.path.isdir(path) else "files of this pattern"
-            raise DataError(f"npz: path = '{self.path}': expected {what}, found none")
-        return sorted(found)
 
     def _streams(self, members: list[Member], height: int, width: int, channels: int) -> bool:
         return streams(self.stream, (sum(member.shape[0] for member in members), channels, height, width))

@@ -60,7 +60,7 @@ def archive(path: str, keys: abc.Iterable[str], option: str) -> abc.Iterator[tup
     Raises:
         DataError: there is no such file, it is none, or an array is not in it.
     """
-    where = f"npz: path = '{option}'" + (f", '{path}'" if path != option else "")
+    where = f"npz: path = '{option}'" + (f", '{path}'" if path != os.path.expanduser(option) else "")
     keys = list(keys)
     advice = f"write it with np.savez(path, {keys[0]}=array)"
     try:

@@ -19,6 +19,7 @@ from collections import abc
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
+import attrs
 import numpy as np
 
 from latentkit.data.worker import FAILED, HEAD, NOTE, REFUSED, checked, send
@@ -31,6 +32,16 @@ _START = (
     "from latentkit.data.worker import main; main()"
 )
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def not_negative(who: str) -> abc.Callable[[object, attrs.Attribute[int | None], int | None], None]:
+    """A validator of the number of processes of a source."""
+
+    def validate(_: object, field: attrs.Attribute[int | None], value: int | None) -> None:
+        if value is not None and value < 0:
+            raise DataError(f"{who}: {field.name} must be 0 (decode in this process) or more, found {value}")
+
+    return validate
 
 
 class _Reader(Protocol):
