@@ -142,7 +142,7 @@ def test_tar_files_at_fault_are_named(tars: Path, tmp_path: Path) -> None:
         (whole[:512] + b"x" * 512 + whole[1024:], "is damaged at byte "),
     ]:
         file.write_bytes(content)
-        assert refused(webdataset(file)).startswith(f"{where}: '{file}' {fact}"), content[:20]
+        assert f"{where}: '{file}' {fact}" in refused(webdataset(file))
     file.unlink()
     assert refused(webdataset(tmp_path / "part-{0..4}.tar")).endswith(
         f"expected the files of this pattern, but '{tmp_path / 'part-3.tar'}' and 1 more is not there"
@@ -190,7 +190,7 @@ def test_a_picture_at_fault_in_a_tar_file_is_named_or_skipped(tmp_path: Path) ->
 
 
 def test_patterns_are_spelt_out(tmp_path: Path) -> None:
-    assert sorted(spelt_out("{a,b}-{08..10}", "x")) == [f"{one}-{two}" for one in "ab" for two in ("08", "09", "10")]
+    assert spelt_out("{a,b}-{08..10}", "x") == [f"{one}-{two}" for one in "ab" for two in ("08", "09", "10")]
     with pytest.raises(DataError, match="at most 100,000 files of a pattern"):
         spelt_out("a-{0..9999999}", "x")
     (tmp_path / "odd{1}[a].tar").touch()

@@ -62,9 +62,9 @@ def spelt_out(pattern: str, where: str) -> list[str]:
         if bounds is None:
             choices = braces[1].split(",")
         else:
-            low, high = int(bounds[1]), int(bounds[2])
-            if high - low >= _MOST:
-                raise DataError(f"{where}: expected at most {_MOST:,} files of a pattern")
-            choices = [str(number).zfill(len(bounds[1])) for number in range(low, high + 1)]
-        waiting += [text[: braces.start()] + choice + text[braces.end() :] for choice in choices]
+            numbers = range(int(bounds[1]), int(bounds[2]) + 1)
+            choices = [str(number).zfill(len(bounds[1])) for number in numbers[: _MOST + 1]]
+        waiting += [text[: braces.start()] + choice + text[braces.end() :] for choice in reversed(choices)]
+        if len(waiting) + len(found) > _MOST:
+            raise DataError(f"{where}: expected at most {_MOST:,} files of a pattern")
     return found
