@@ -69,7 +69,7 @@ class Training:
         self.system = self._system(registry, self.seed)
         self.modules = self.system.modules_by_name()
         self.streams = Streams(self.seed, self.device)
-        self.data = {name: Batches(found, self.batch, self.seed, self.device, self.dtype)
+        self.data = {name: Batches(found, self.batch, self.seed, self.device, self.dtype, self.world)
                      for name, found in (samples or {}).items()}  # fmt: skip
         self.step_count = self.images = self.stage = 0
         self.positions = dict.fromkeys(self.data, 0)
@@ -165,7 +165,8 @@ class Training:
             if kind != "timed" and name in given:
                 value = given[name]
             elif kind == "data":
-                value = data.value(name)
+                values[source] = data.value(name)  # this rank's share
+                continue
             else:
                 value = self.source(kind, name, phase_name, repeat)
             values[source] = value if self.sharding is None else self.sharding.given(program.plan.order[slot], value)
@@ -227,9 +228,16 @@ class Training:
             )
         return self.programs[key]
 
-    def feed(self, repeat: int, fetched: dict[str, Any], bases: abc.Mapping[str, int]) -> Feed:
-        """The batches of one execution."""
-        return Feed(self.data, self.positions, bases, repeat, fetched, self.settings.channels_last)
+    def feed(
+        self, repeat: int, fetched: dict[str, Any], bases: abc.Mapping[str, int], whole: bool = False
+    ) -> Feed:  # fmt: skip
+        """The batches of one execution: of several ranks this one's share, or the whole."""
+        return Feed(self.data, self.positions, bases, repeat, fetched, self.settings.channels_last, whole)
+
+    def close(self) -> None:
+        """End the processes that read data. A step that wants more starts others."""
+        for batches in self.data.values():
+            batches.close()
 
     def source(self, kind: str, name: Any, phase: str = "", repeat: int = 0) -> Any:
         """The value of a draw, scalar or state now."""
