@@ -18,6 +18,7 @@ from latentkit.errors import LatentkitWarning
 from latentkit.settings import Settings
 from measuring.loops import Loop, Maker, training
 from measuring.systems import LOOPS, System
+from measuring.variants import Variant
 
 
 @attrs.define(kw_only=True)
@@ -65,13 +66,24 @@ def settle(device: str) -> None:
 
 
 def contender(system: System, name: str, device: str = "cpu", threads: int | None = None) -> Contender:
-    """One of a system's, built and not warm."""
+    """One of a system's by its name, built and not warm."""
     if name in LOOPS:
-        loop = built(system.maker(name), device)
-        return Contender(name=name, step=loop.step, settings=Settings(device=device))
-    variant = system.variants[name]
+        return looping(name, built(system.maker(name), device), device)
+    return of_library(system, name, system.variants[name], device, threads)
+
+
+def looping(name: str, loop: Loop, device: str) -> Contender:
+    """A loop written by hand."""
+    return Contender(name=name, step=loop.step, settings=Settings(device=device))
+
+
+def of_library(
+    system: System, name: str, variant: Variant, device: str, threads: int | None = None,
+    changed: abc.Callable[[Training], Training] = lambda training: training,
+) -> Contender:  # fmt: skip
+    """The library under a variant."""
     settings = attrs.evolve(variant.settings, device=device, threads=threads)
-    mine: Training = training(system.recipe, settings, system.overrides_of(name))
+    mine = changed(training(system.recipe, settings, {**system.overrides, **variant.overrides}))
     return Contender(name=name, step=mine.step, settings=settings, period=variant.period)
 
 

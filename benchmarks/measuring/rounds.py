@@ -16,32 +16,35 @@ def block_steps(reference: float, seconds: float, period: int) -> int:
     return max(1, round(seconds * 1e3 / reference / period)) * period
 
 
+def warmed(item: Contender, seconds: float) -> int:
+    """The steps of a block of about so many seconds, of a contender that is warm now."""
+    pace = item.warm()
+    told = "".join(f"; {note}" for note in item.notes)
+    print(f"  {item.name}: {pace:.1f} ms a step{told}", file=sys.stderr, flush=True)
+    return block_steps(pace, seconds, item.period)
+
+
 def alternate(
-    contenders: abc.Sequence[Contender], rounds: int, seconds: float, beside: abc.Callable[[], None]
-) -> tuple[Times, dict[str, int]]:
-    """Times of every contender by round, and the steps of its blocks.
+    contenders: abc.Sequence[Contender], steps: abc.Mapping[str, int], rounds: int,
+    beside: abc.Callable[[], None] = lambda: None,
+) -> Times:  # fmt: skip
+    """Times of every contender by round.
 
     Every second round goes backwards, so that what drifts does not favour the last one.
 
     Args:
-        contenders: not warm yet.
+        contenders: warm ones.
+        steps: of a block of each.
         rounds: in each of which every contender has a block.
-        seconds: of a block.
         beside: called once a round, in the middle.
     """
-    steps = {}
-    for item in contenders:
-        pace = item.warm()
-        steps[item.name] = block_steps(pace, seconds, item.period)
-        told = "".join(f"; {note}" for note in item.notes)
-        print(f"  {item.name}: {pace:.1f} ms a step{told}", file=sys.stderr, flush=True)
     times: Times = {item.name: [] for item in contenders}
     for round_ in range(rounds):
         for at, item in enumerate(contenders if round_ % 2 == 0 else contenders[::-1]):
             times[item.name].append(item.block(steps[item.name]))
             if at == len(contenders) // 2:
                 beside()
-    return times, steps
+    return times
 
 
 def ratios(mine: abc.Sequence[float], reference: abc.Sequence[float]) -> list[float]:

@@ -13,7 +13,7 @@ from latentkit.settings import Settings
 from measuring.contenders import Contender, contender
 from measuring.limit import Rates, operations
 from measuring.noise import median_of
-from measuring.rounds import alternate, ratios
+from measuring.rounds import alternate, ratios, warmed
 from measuring.rows import Row, row
 from measuring.systems import HAND, LOOPS, SYSTEMS, System
 
@@ -39,7 +39,8 @@ def timed(system: System, names: abc.Sequence[str], plan: Plan) -> list[Row]:
     chosen = [name for name in system.names if name in {HAND, *names}]
     contenders = [contender(system, name, plan.device, plan.threads) for name in chosen]
     rates = Rates([item.settings for item in contenders], plan.rate_seconds, plan.side)
-    times, steps = alternate(contenders, plan.rounds, plan.seconds, rates.measure)
+    steps = {item.name: warmed(item, plan.seconds) for item in contenders}
+    times = alternate(contenders, steps, plan.rounds, rates.measure)
     counted = {item.name: operations(item) for item in contenders if not item.settings.compile}
     rows = []
     for item in contenders:

@@ -13,6 +13,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+import accelerator
 from measuring import comparing, loops, page, rows, runs, single, timed
 from measuring.apart import Failed, apart
 from measuring.contenders import built, contender
@@ -183,3 +184,23 @@ def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text('{"format": 0}')
     with pytest.raises(SystemExit, match="expected results of format 1, found 0"):
         rows.read(tmp_path / "old.json")
+
+
+def test_the_script_for_accelerators_measures_what_works_and_says_why_the_rest_does_not(tmp_path: Path) -> None:
+    system, *others = accelerator.systems(tiny=True)
+    assert [other.name for other in others] == ["ogan-64", "stylealae-128"]
+    asked = accelerator.parsed(["--device", "cpu", "--tiny", "--variants", "float32", "float32, captured"])
+    hand, mine, captured = accelerator.measured(system, asked, end=math.inf)
+    assert (hand["setting"], hand["to hand-written"]) == (HAND, 1.0)
+    assert mine["images a second"] == pytest.approx(8e3 / (sum(mine["ms of rounds"]) / 2))
+    assert captured["reason"] == "RuntimeError: CUDA graphs need a CUDA device"
+    assert "| alae-mlp | float32, captured | – | RuntimeError: CUDA" in accelerator.table([hand, mine, captured])
+
+
+def test_the_official_form_of_a_loop_goes_from_parameter_to_parameter() -> None:
+    loop = accelerator.official(TINY.maker(HAND)())
+    (group, *_) = loop.encoder_optimizer.adam.param_groups  # type: ignore[attr-defined]
+    assert (group["fused"], group["foreach"]) == (False, False)
+    before = loop.E.fc_1.weight.detach().clone()  # type: ignore[attr-defined]
+    loop.step()
+    assert not torch.equal(before, loop.E.fc_1.weight)  # type: ignore[attr-defined]
