@@ -18,66 +18,33 @@ import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import abc
 from pathlib import Path
-from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from measuring.runs import told
 
 import latentkit as lk
-from latentkit.engine.training import Training
-from latentkit.runs.job import Job
-from latentkit.runs.lifecycle import Lifecycle
-from latentkit_cli.progress import Lines, Position
 
 EVERY = 25
 STATED = 500
 
 
-class Clock:
-    """Seconds of each call of some functions."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = {}
-
-    def around(self, owner: type, name: str, kind: str) -> None:
-        """Replace a method by one that is timed."""
-        real = getattr(owner, name)
-
-        def timed(this: Any, *rest: Any, **more: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return real(this, *rest, **more)
-            finally:
-                self.seconds.setdefault(kind, []).append(time.perf_counter() - start)
-
-        setattr(owner, name, timed)
-
-
 def run_costs(recipe: str, steps: int) -> None:
-    clock = Clock()
-    clock.around(Training, "step", "step")
-    clock.around(Lifecycle, "tell", "observers")
-    clock.around(Job, "_read", "reading")
-    clock.around(Job, "_checkpoint", "checkpoint")
-    with tempfile.TemporaryDirectory() as folder:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - the console's lines are written, and not shown
-        lk.train(recipe, Path(folder) / "run", steps=steps, overrides={"train.checkpoint_every": EVERY},
-                 observers=[Position(), Lines(), "tensorboard"])  # fmt: skip
-        sys.stderr = sys.__stderr__
-        size = (Path(folder) / "run/training.safetensors").stat().st_size / 1e6
-    step = statistics.median(clock.seconds["step"])
-    each = statistics.median(clock.seconds["checkpoint"])
+    """Print what checkpoints and observers cost in a run."""
+    found = told(recipe, steps, EVERY)
+    step, each = statistics.median(found.step), statistics.median(found.checkpoint)
     # At the end comes a picture and the close of every file, once in a run; those are not the price of a step.
-    told = sum(sorted(clock.seconds["observers"])[:-1])
-    reading = sum(clock.seconds["reading"])
+    observers, reading = sum(sorted(found.observers)[:-1]), sum(found.reading)
     print(f"{recipe}: {steps} steps, {step * 1e3:.1f} ms each (median)")
     print(
-        f"  checkpoint of {size:.0f} MB, with the model: {each * 1e3:.0f} ms (median of "
-        f"{len(clock.seconds['checkpoint'])}); every {STATED} steps that is {each / (STATED * step):.2%} of the time"
+        f"  checkpoint of {found.megabytes:.0f} MB, with the model: {each * 1e3:.0f} ms (median of "
+        f"{len(found.checkpoint)}); every {STATED} steps that is {each / (STATED * step):.2%} of the time"
     )
-    print(f"  observers: {told / steps * 1e6:.0f} us a step, {told / sum(clock.seconds['step']):.2%} of the time "
-          f"(with the reading of losses {(told + reading) / sum(clock.seconds['step']):.2%})")  # fmt: skip
+    print(f"  observers: {observers / steps * 1e6:.0f} us a step, {observers / sum(found.step):.2%} of the time "
+          f"(with the reading of losses {(observers + reading) / sum(found.step):.2%})")  # fmt: skip
 
 
 def check_times(arguments: abc.Iterable[tuple[str, ...]], rounds: int) -> None:

@@ -33,11 +33,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from baselines.vae import Baseline
-from run import training
+from measuring.loops import VAE, training
 
 from latentkit.settings import Settings
-
-RECIPE = str(Path(__file__).parent / "recipes" / "vae-mlp.toml")
 
 
 def installed(folder: Path) -> str:
@@ -92,8 +90,8 @@ def main() -> None:
         "data.use": "idx", "data.images": str(arguments.folder / "t10k-images-idx3-ubyte.gz"),
         "data.labels": str(arguments.folder / "t10k-labels-idx1-ubyte.gz"), "data.split": {"seed": 0, "train": 8000},
     }  # fmt: skip
-    mine = training(RECIPE, Settings(), overrides)
-    default = training(RECIPE, Settings(precision="auto"), overrides)
+    mine = training(VAE, Settings(), overrides)
+    auto = training(VAE, Settings(precision="auto"), overrides)
     parts, images = mine.wiring.parts, mine.data["data"].tensors["image"]
     rate = mine.wiring.recipe.optimizer.lr.at(0, 0)
     hand = Baseline(images, mine.batch, parts["E"].dim, parts["E"].hidden, rate)
@@ -103,8 +101,8 @@ def main() -> None:
         theirs = pythae_epoch(images.float() / 255, parts["E"].dim, mine.batch, rate, Path(temporary) / "runs")
         contenders: dict[str, tuple[abc.Callable[[], object], int]] = {
             "hand-written": (repeated(hand.step, steps), steps * mine.batch),
-            "latentkit": (repeated(default.step, steps, default.settings), steps * mine.batch),
-            "latentkit, plain float32": (repeated(mine.step, steps), steps * mine.batch),
+            "latentkit, precision auto": (repeated(auto.step, steps, auto.settings), steps * mine.batch),
+            "latentkit": (repeated(mine.step, steps), steps * mine.batch),
             f"pythae {version}": (theirs, len(images)),
         }
         report(compare(contenders, arguments.rounds))
@@ -128,9 +126,9 @@ def compare(contenders: abc.Mapping[str, tuple[abc.Callable[[], object], int]], 
 
 def report(speeds: abc.Mapping[str, abc.Sequence[float]]) -> None:
     """Median speeds, and medians over rounds, with the range from 10 to 90 %, of latentkit's ratios to each."""
-    print("| | images / s | latentkit / this | latentkit, plain float32 / this |\n|---|---|---|---|")
+    print("| | images / s | latentkit, precision auto / this | latentkit / this |\n|---|---|---|---|")
     for name, theirs in speeds.items():
-        columns = [_ratio(speeds[mine], theirs) for mine in ("latentkit", "latentkit, plain float32")]
+        columns = [_ratio(speeds[mine], theirs) for mine in ("latentkit, precision auto", "latentkit")]
         print(f"| {name} | {statistics.median(theirs):,.0f} | {' | '.join(columns)} |")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -41,12 +41,29 @@ RunPrecision = Annotated[
     typer.Option(
         "--precision", metavar="P",
         help="float32; medium (torch's medium float32 matrix products, faster on many CPUs); auto (medium where it is "
-        "as exact here, else float32); bfloat16 (autocast); float64.  [default: auto]",
+        "as exact here, else float32); bfloat16 (autocast); float64.  [default: float32]",
     ),
 ]  # fmt: skip
 ChannelsLast = Annotated[
-    bool, typer.Option("--channels-last", help="Channels-last memory layout; often faster with convolutions.")
-]
+    bool | None,
+    typer.Option("--channels-last/--no-channels-last", show_default=False,
+                 help="Channels-last memory layout; often faster with convolutions."),
+]  # fmt: skip
+Compiled = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", show_default=False,
+                 help="Compile each phase; takes a while at the start, less the next time."),
+]  # fmt: skip
+Captured = Annotated[
+    bool | None,
+    typer.Option("--capture/--no-capture", show_default=False,
+                 help="Launch each phase and its update as one; on a GPU."),
+]  # fmt: skip
+Threads = Annotated[
+    str | None,
+    typer.Option("--threads", metavar="N|auto", show_default=False,
+                 help="CPU threads; auto: the cores that are free.  [default: as torch has it]"),
+]  # fmt: skip
 Observers = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,7 +82,10 @@ def compose(
     seed: RunSeed = None,
     device: RunDevice = None,
     precision: RunPrecision = None,
-    channels_last: ChannelsLast = False,
+    channels_last: ChannelsLast = None,
+    compiled: Compiled = None,
+    captured: Captured = None,
+    threads: Threads = None,
     resume: Resume = False,
     observers: Observers = None,
     as_json: AsJson = False,
@@ -94,7 +114,8 @@ def compose(
         with watching(quiet=as_json or silent) as (shown, tell):
             run = train(
                 recipe, out, steps=steps, overrides=overlay, seed=seed, resume=resume, device=device,
-                precision=cast("Precision | None", precision), channels_last=channels_last or None,
+                precision=cast("Precision | None", precision), channels_last=channels_last,
+                compile=compiled, capture=captured, threads=_threads(threads),
                 observers=[position, *shown, *(observers or ())],
                 say=None if silent else tell,
             )  # fmt: skip
@@ -112,6 +133,12 @@ def compose(
         raise typer.Exit(INTERRUPTED) from None
     if not silent:
         emit(_result(run)) if as_json else typer.echo(_report(run))
+
+
+def _threads(text: str | None) -> int | Literal["auto"] | None:
+    if text is None or text == "auto":
+        return text  # type: ignore[return-value]
+    return int(text) if text.isdecimal() else cast("int", text)  # what is no number is refused where numbers are
 
 
 def _interruption(position: Position) -> str:

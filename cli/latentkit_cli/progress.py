@@ -149,7 +149,7 @@ def opening(event: Event) -> str:
     training = event.training
     left = f"steps {event.step + 1:,} to {event.steps:,}" if event.step else f"{event.steps:,} steps"
     left = left if event.step < event.steps else "no more steps"
-    return f"{event.name}: {left} of {training.batch} images on {training.settings.device}, into {near(event.path)}"
+    return f"{event.name}: {left} of {training.batch} images into {near(event.path)}; {training.settings.told()}"
 
 
 def compact(figures: abc.Mapping[str, float]) -> str:

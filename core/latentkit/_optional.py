@@ -18,13 +18,14 @@ def of_matplotlib(module: str, who: str) -> Any:
     return optional(module, who, "matplotlib")
 
 
-def optional(module: str, who: str, package: str) -> Any:
-    """A module of a package of the extra ``eval``.
+def optional(module: str, who: str, package: str, extra: str = "eval") -> Any:
+    """A module of a package of an extra.
 
     Args:
         module: ``sklearn.svm``, ``threadpoolctl``, ``matplotlib.figure``, ...
         who: how the message begins where it is missing: ``"classifiers need"``.
         package: the distribution's name.
+        extra: that has it.
 
     Raises:
         LatentkitError: it is not installed.
@@ -32,4 +33,4 @@ def optional(module: str, who: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise LatentkitError(f"{who} {package}: pip install 'latentkit[eval]'") from None
+        raise LatentkitError(f"{who} {package}: pip install 'latentkit[{extra}]'") from None

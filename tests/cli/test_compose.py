@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from latentkit.hooks import hookimpl
+from latentkit.settings import Settings
 from latentkit_cli import composing, progress
 
 Command = abc.Callable[..., Any]
@@ -40,7 +41,7 @@ def test_it_ends_with_what_was_made_and_what_to_do_next(latentkit: Command, tmp_
 def test_progress_is_plain_lines_where_there_is_no_terminal(latentkit: Command) -> None:
     err = latentkit("compose", "alae-mlp", "--steps", 2, "--out", "a", *NARROW, "--set", "train.log_every=1").err
     first, one, two = err.splitlines()
-    assert first == "alae-mlp: 2 steps of 8 images on cpu, into a"
+    assert first == f"alae-mlp: 2 steps of 8 images into a; {Settings().told()}"
     assert one.startswith("step 1/2  discriminate.adversarial ")
     assert two.startswith("step 2/2  ")
     assert "\x1b" not in err
@@ -70,6 +71,9 @@ def test_settings_of_the_run_reach_it(latentkit: Command) -> None:
         (["nothing.toml"], "no such recipe file: nothing.toml"),
         ([], "a recipe is needed"),
         (["alae-mlp", "--set", "train.batch"], "--set train.batch: expected KEY=VALUE"),
+        (["alae-mlp", "--threads", "many"], "--threads: expected a number from 1, or auto; found 'many'"),
+        (["alae-mlp", "--capture"], "--capture: launches are captured on a GPU only, and the device is cpu"),
+        (["alae-mlp", "--threads", "0"], "--threads: expected a number from 1, or auto; found '0'"),
         (["alae-mlp", "--precision", "half"], "expected one of auto, float32, medium, bfloat16, float64; found 'half'"),
         (["alae-mlp", "--device", "abacus"], "--device abacus: not available here"),
         (["alae-mlp", "--steps", "0"], "Invalid value for '--steps'"),

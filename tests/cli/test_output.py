@@ -13,6 +13,7 @@ from rich.console import Console
 
 from latentkit.errors import LatentkitError
 from latentkit.events import Event
+from latentkit.settings import Settings
 from latentkit_cli import listing
 from latentkit_cli.options import overrides
 from latentkit_cli.output import rows
@@ -90,7 +91,7 @@ def test_columns_are_aligned_and_the_last_one_wraps(monkeypatch: pytest.MonkeyPa
 
 
 def _event(step: int) -> Event:
-    training = SimpleNamespace(batch=8, settings=SimpleNamespace(device="cpu"))
+    training = SimpleNamespace(batch=8, settings=Settings(threads=2))
     return Event(Path("runs/a"), "toy", step, 3, 8 * step, training)  # type: ignore[arg-type]
 
 
@@ -103,7 +104,7 @@ def test_the_bar_shows_where_training_stands_and_the_newest_figures() -> None:
         bar.latentkit_step_done(_event(step))
     bar.live.stop()
     shown = terminal.getvalue()
-    assert "toy: 3 steps of 8 images on cpu, into runs/a" in shown
+    assert "toy: 3 steps of 8 images into runs/a; cpu, 2 threads, float32" in shown
     assert "3/3" in shown
     assert "generate.adversarial 0.167" in shown
 

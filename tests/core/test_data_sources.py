@@ -380,7 +380,11 @@ def test_an_npz_file_that_is_none_is_named(tmp_path: Path) -> None:
     assert refused(Npz(path=str(missing))) == (
         f"npz: path = '{missing}': there is no such file, expected a .npz archive"
     )
-    assert refused(Npz(path=str(tmp_path))) == f"npz: path = '{tmp_path}': cannot be read: Is a directory"
+    assert (
+        refused(Npz(path=str(tmp_path))) == f"npz: path = '{tmp_path}': expected a folder with .npz files, found none"
+    )
+    pattern = str(tmp_path / "part-*.npz")
+    assert refused(Npz(path=pattern)) == f"npz: path = '{pattern}': expected files of this pattern, found none"
     np.save(tmp_path / "single.npy", PIXELS)
     assert refused(Npz(path=str(tmp_path / "single.npy"))).endswith(
         "expected a .npz archive, found a single array (.npy)\n  write it with np.savez(path, images=array)"

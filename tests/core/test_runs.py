@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import latentkit as lk
-from latentkit import pictures, settings
+from latentkit import _machine, pictures
 from latentkit.engine.batches import open_samples
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
@@ -282,16 +282,16 @@ def test_faulty_recipes_and_data_leave_no_folder(tmp_path: Path) -> None:
 def test_medium_products_are_taken_where_they_are_exact_and_kept_with_the_run(
     error: float, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "medium_error", lambda: error)
-    lk.train("ogan", tmp_path / "run", steps=2, overrides=TINY)
-    monkeypatch.setattr(settings, "medium_error", lambda: 1.0)
+    monkeypatch.setattr(_machine, "medium_error", lambda: error)
+    lk.train("ogan", tmp_path / "run", steps=2, overrides=TINY, precision="auto")
+    monkeypatch.setattr(_machine, "medium_error", lambda: 1.0)
     run = lk.train(out=tmp_path / "run", steps=4, resume=True)
     assert json.loads((run.path / "state.json").read_text())["settings"]["precision"] == taken
 
 
 def test_the_error_of_medium_products_is_measured_and_nothing_stays_set() -> None:
     before = torch.get_float32_matmul_precision()
-    assert 1e-8 < settings.medium_error() < 1e-2
+    assert 1e-8 < _machine.medium_error() < 1e-2
     assert torch.get_float32_matmul_precision() == before
 
 

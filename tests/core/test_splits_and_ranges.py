@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentkit.engine.batches import scaled, split
+from latentkit.engine.batches import scaled
+from latentkit.engine.splitting import split
 from latentkit.errors import DataError
 from latentkit.ports import parse_ports
 from latentkit.recipe.schema import DataSpec

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from latentkit._building import wired
 from latentkit.engine.system import System
+from latentkit.engine.training import Training
 from latentkit.registry.manager import default_registry
+from latentkit.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+from baselines.gaia import Baseline as GaiaBaseline
 from baselines.stylealae import Baseline
 
 DIM, LAYERS, BATCH, BASE, MOST = 5, 2, 3, 1, 4
@@ -73,3 +76,42 @@ def test_the_loop_of_stylealae_trains_every_part() -> None:
     for old, new, average in zip(before, loop.live, loop.averaged, strict=True):
         # A ten-thousandth of the way, which rounding may swallow beside the weight itself.
         assert not torch.equal(old, average) or (new - old).abs().max() < 1e-2 * old.abs().max()
+
+
+def test_the_loop_of_gaia_has_the_losses_and_the_gradients_of_the_recipe() -> None:
+    torch.manual_seed(0)
+    sizes = {"channels_base": 2, "style": 3, "blocks": 1}
+    overrides: dict[str, Any] = {f"parts.{part}.{option}": size for part in "EGD" for option, size in sizes.items()}
+    overrides |= {"parts.E.content": 5, "parts.G.content": 5, "data.resolution": 16, "data.count": 40}
+    mine = Training(wired("gaia", overrides), default_registry(), settings=Settings(precision="float64"), batch=4)
+    loop = GaiaBaseline(torch.zeros(4, 1, 16, 16).byte(), 4, (2, 2), 1, 5, 3, 5e-4)
+    for letter in "EGD":
+        copy = getattr(loop, letter).double()
+        for own, other in zip(mine.modules[letter].parameters(), copy.parameters(), strict=True):
+            own.data.add_(0.1 * torch.randn_like(own))  # biases too
+            other.data.copy_(own)
+    x, t_1, t_2 = torch.rand(4, 1, 16, 16).double(), torch.rand(2, 1).double(), torch.rand(2, 1).double()
+    loss_d, loss_g, share = loop.losses(x, t_1, t_2)
+    wanted = {"discriminate": (loss_d, loop.discriminating), "generate": (loss_g, loop.generating)}
+    found = {}
+    mine.watch = lambda program, values, outcome: found.update(outcome=outcome)
+    values = {"x": x, "t_1": t_1, "t_2": t_2}
+    terms = mine.step({phase.name: values for phase in mine.wiring.phases})
+    same(terms["discriminate", "balance"], loss_d)
+    same(terms["generate", "balance"] + 2.5e-4 * terms["generate", "distance"], loss_g)
+    same(found["outcome"].rates["discriminate"]["D"], 5e-4 * share)
+    for phase, (loss, parameters) in wanted.items():
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=True)
+        for own, other in zip(found["outcome"].gradients[phase], gradients, strict=True):
+            same(own, other)
+
+
+def test_the_loop_of_gaia_trains_every_part() -> None:
+    torch.manual_seed(0)
+    loop = GaiaBaseline(torch.randint(256, (8, 1, 16, 16)).byte(), 4, (2, 2), 1, 5, 3, 5e-4)
+    before = [parameter.detach().clone() for parameter in (*loop.generating, *loop.discriminating)]
+    assert torch.stack([*loop.step(), *loop.step()]).isfinite().all()
+    after = [*loop.generating, *loop.discriminating]
+    still = [old for old, new in zip(before, after, strict=True) if torch.equal(old, new)]
+    assert all(old.ndim == 1 for old in still)  # biases before an instance norm change nothing
+    assert len(still) < len(after) / 4

@@ -8,6 +8,7 @@ from collections import abc
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import BinaryIO
 
 import attrs
 from PIL import Image
@@ -68,11 +69,16 @@ def decoded(root: Path, names: list[str], wanted: Wanted, workers: int | None) -
 
 
 def _decode(root: Path, names: list[str], wanted: Wanted) -> list[Pixels | Fault]:
+    return decode(((name, root / name) for name in names), wanted)
+
+
+def decode(pictures: abc.Iterable[tuple[str, Path | BinaryIO]], wanted: Wanted) -> list[Pixels | Fault]:
+    """Pictures, by name and file, one after the other; each uint8 [c, h, w]."""
     result: list[Pixels | Fault] = []
     room = (2 * wanted.width, 2 * wanted.height)
-    for name in names:
+    for name, file in pictures:
         try:
-            with Image.open(root / name) as image:
+            with Image.open(file) as image:
                 height, width = upright_size(image)  # before `draft`, which changes it
                 if not wanted.enlarge and (height < wanted.height or width < wanted.width):
                     result.append(Fault(name, f"{height} x {width}"))

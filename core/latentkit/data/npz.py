@@ -1,32 +1,38 @@
-"""Images, and labels where there are some, from one NumPy ``.npz`` archive."""
+"""Images, and labels where there are some, from NumPy ``.npz`` archives: one, or many with a part of the data each."""
 
 from __future__ import annotations
 
 import os
-import zipfile
 
 import attrs
 import numpy as np
+from attrs.validators import in_
 
-from latentkit.data.images import Pixels, channels_first, resize_arrays
-from latentkit.errors import DataError, nearest
-from latentkit.interfaces import DataSource, Table
-
-_SLACK = 1e-6
-_CHUNK = 1024
-_SINGLE = b"\x93NUMPY"
+from latentkit.data.images import channels_first, check_request, resize_arrays
+from latentkit.data.npz_files import Member, read_arrays, read_member, to_labels, to_uint8
+from latentkit.data.npz_rows import NpzRows
+from latentkit.data.paths import files_of
+from latentkit.data.streaming import STREAM, Stream, streams
+from latentkit.errors import DataError
+from latentkit.interfaces import DataSource, Rows, Table
 
 
 @attrs.frozen(kw_only=True)
 class Npz(DataSource):
     """Arrays [n, h, w], [n, h, w, c] or [n, c, h, w] in uint8 or float in [0, 1]; ``image`` and ``label`` are keys.
 
-    Images of another size are cropped and resized; smaller ones are enlarged.
+    Images of another size are cropped and resized; smaller ones are enlarged. ``path`` is a file, or a folder of .npz
+    files or a pattern, ``"parts/*.npz"``: then each file, in the order of names, has some of the samples.
+
+    ``stream`` is whether images are read when a batch wants them (``always``) or all before the first batch
+    (``never``); ``auto``: when wanted if they would fill a quarter of the memory. Of compressed files each epoch goes
+    through a few at a time, streamed or not. Not compressed, samples come in any order.
     """
 
     path: str
     image: str = "images"
     label: str | None = None
+    stream: Stream = attrs.field(default="auto", validator=in_(STREAM))
 
     def offers(self) -> tuple[str, ...]:
         """``image``, and ``label`` where its key is given."""
@@ -36,79 +42,61 @@ class Npz(DataSource):
         """``image`` uint8 [n, channels, height, width]; ``label`` int64 [n].
 
         Raises:
-            DataError: no such file or key, an array of objects, an unsuitable shape, type or range.
+            DataError: no such file or key, an array of objects, an unsuitable shape, type or range; files that differ
+                in their images' size. Of images that are read when they are wanted, damage and range show then.
         """
-        arrays = self._arrays()
+        check_request(height, width, channels)
+        files = files_of(self.path, ".npz", f"npz: path = '{self.path}'")
+        if files == [os.path.expanduser(self.path)] and self.stream != "always":
+            members = [read_member(self.path, self.image, self.path)]
+            if not self._streams(members, height, width, channels):
+                return self._whole(height, width, channels)
+        return self._parts(files, height, width, channels)
+
+    def _streams(self, members: list[Member], height: int, width: int, channels: int) -> bool:
+        return streams(self.stream, (sum(member.shape[0] for member in members), channels, height, width))
+
+    def _whole(self, height: int, width: int, channels: int) -> Table:
+        arrays = read_arrays(self.path, [key for key in (self.image, self.label) if key is not None], self.path)
         where = f"npz: '{self.path}', array '{self.image}'"
-        pixels = _to_uint8(channels_first(arrays[self.image], where), where)
+        pixels = to_uint8(channels_first(arrays[self.image], where), where)
         fields = {"image": resize_arrays(pixels, height, width, channels)}
         if self.label is None:
             return Table(fields)
         where = f"npz: '{self.path}', array '{self.label}'"
-        return Table({**fields, "label": _labels(arrays[self.label], len(pixels), where)})
+        return Table({**fields, "label": to_labels(arrays[self.label], len(pixels), where)})
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        keys = [key for key in (self.image, self.label) if key is not None]
-        where = f"npz: path = '{self.path}'"
-        advice = f"write it with np.savez(path, {self.image}=array)"
-        try:
-            with open(os.path.expanduser(self.path), "rb") as file:
-                if file.read(len(_SINGLE)) == _SINGLE:
-                    raise DataError(f"{where}: expected a .npz archive, found a single array (.npy)\n  {advice}")
-                file.seek(0)
-                with np.load(file, allow_pickle=False) as archive:
-                    return {key: _member(archive, key, self.path) for key in keys}
-        except FileNotFoundError:
-            raise DataError(f"{where}: there is no such file, expected a .npz archive") from None
-        except OSError as error:
-            raise DataError(f"{where}: cannot be read: {error.strerror}") from error
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:  # numpy's text would advise to load pickles
+    def _parts(self, files: list[str], height: int, width: int, channels: int) -> Table:
+        members = [read_member(file, self.image, self.path) for file in files]
+        _alike(members)
+        rows = NpzRows(members=tuple(members), option=self.path, height=height, width=width, channels=channels)
+        fields: dict[str, np.ndarray | Rows] = {"image": rows}
+        if self.label is not None:
+            fields["label"] = np.concatenate([self._labels(member) for member in members])
+        shards = rows.starts[:-1] if len(members) > 1 and any(member.offset is None for member in members) else None
+        if not self._streams(members, height, width, channels):
+            fields["image"] = rows[:]
+            rows.release()
+        return Table(fields, shards)
+
+    def _labels(self, member: Member) -> np.ndarray:
+        assert self.label is not None
+        found = read_arrays(member.path, [self.label], self.path)[self.label]
+        return to_labels(found, member.shape[0], f"npz: '{member.path}', array '{self.label}'")
+
+
+def _alike(members: list[Member]) -> None:
+    """Whether all files have images of one size and type.
+
+    Raises:
+        DataError: one differs from the first; no images, or of a type that is none.
+    """
+    first = members[0]
+    for member in members:
+        to_uint8(np.zeros(1, np.dtype(member.dtype)), member.where)
+        mine, theirs = (member.layout, member.dtype), (first.layout, first.dtype)
+        if mine != theirs:
             raise DataError(
-                f"{where}: expected a .npz archive, found another kind of file or a damaged one\n  {advice}"
-            ) from error
-
-
-def _member(archive: np.lib.npyio.NpzFile, key: str, path: str) -> np.ndarray:
-    if key not in archive.files:
-        known = ", ".join(f"'{name}'" for name in archive.files) or "none"
-        hint = nearest(key, archive.files)
-        raise DataError(f"npz: '{path}' has no array '{key}'; it has {known}" + (f"\n  {hint}" if hint else ""))
-    try:
-        return np.asarray(archive[key])
-    except ValueError as error:
-        if "Object arrays" not in str(error):
-            raise DataError(f"npz: '{path}', array '{key}': cannot be read: {error}") from error
-        raise DataError(
-            f"npz: '{path}', array '{key}': expected numbers, found Python objects, which are never loaded\n"
-            "  store one array of uint8 or float numbers"
-        ) from None
-    except Exception as error:  # damaged and encrypted archives raise many kinds
-        raise DataError(f"npz: '{path}', array '{key}': cannot be read: {error}") from error
-
-
-def _to_uint8(images: np.ndarray, where: str) -> Pixels:
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise DataError(f"{where}: expected uint8, or float in [0, 1], found {images.dtype}")
-    low, high = float(images.min()), float(images.max())  # not a number wherever one element is
-    if not (low >= -_SLACK and high <= 1 + _SLACK):
-        raise DataError(
-            f"{where}: expected float values in [0, 1], found {low:.6g} to {high:.6g}\n"
-            "  scale them to [0, 1], or store uint8"
-        )
-    result = np.empty(images.shape, np.uint8)
-    for start in range(0, len(images), _CHUNK):  # in pieces, so that no second float copy of all is made
-        part = images[start : start + _CHUNK].astype(np.float32)
-        result[start : start + _CHUNK] = np.rint(np.clip(part, 0, 1) * 255)
-    return result
-
-
-def _labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(f"{where}: expected labels as integers [n], found {labels.dtype} of shape {list(labels.shape)}")
-    if len(labels) != count:
-        raise DataError(f"{where}: {len(labels)} labels for {count} images")
-    if labels.min() < 0:
-        raise DataError(f"{where}: expected labels from 0 on, found {labels.min()}")
-    return labels.astype(np.int64)
+                f"{member.where}: expected {np.dtype(first.dtype)} images {list(first.layout)} (channels, height, "
+                f"width) as in '{first.path}', found {np.dtype(member.dtype)} {list(member.layout)}"
+            )

@@ -1,24 +1,30 @@
-"""Batches of a data source: the split, the order of an epoch, flips and the value range.
+"""Batches of a data source: samples and their split, flips and the value range.
 
 The order is a function of (seed, source, epoch), a flip of (seed, source, epoch, index); a position is one number.
 """
 
 from __future__ import annotations
 
-import math
-from collections import abc
+import functools
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor
 
-from latentkit.engine.streams import key_seed
+from latentkit._memory import machine_memory
+from latentkit.data.rows import Held, Reduced, Substituted, block_means
+from latentkit.engine.order import Order
+from latentkit.engine.reading import Reader
+from latentkit.engine.splitting import split
+from latentkit.engine.world import World
 from latentkit.errors import DataError
-from latentkit.interfaces import DataSource, Table
+from latentkit.interfaces import DataSource, Rows, Table
 from latentkit.recipe.schema import DataSpec
 
-_AT_ONCE = 1000
+_SHARE = 2
+"""Images that would take more than this part of the memory of their device stay where they are."""
+_FEW = 16
 
 
 @attrs.frozen(eq=False)
@@ -33,25 +39,37 @@ class Samples:
     classes: int | None = None
 
     def array(self, field: str) -> np.ndarray:
-        """A field of the table, class numbers as one-hot rows, float32.
+        """A field of the table that is not images, class numbers as one-hot rows, float32.
 
         Raises:
             DataError: there is a class that the recipe does not count.
         """
-        array = self.table.fields[field]
-        if field != "label" or array.dtype.kind not in "iu" or array.ndim != 1:
-            return array
+        array = self.table.array(field)
+        counted = self.counted(field)
+        return array if counted is None else np.eye(counted, dtype=np.float32)[array]
+
+    def counted(self, field: str) -> int | None:
+        """The number of classes of a field that has one per sample, else nothing.
+
+        Raises:
+            DataError: there is a class that the recipe does not count.
+        """
+        if field != "label":
+            return None
+        array = self.table.array(field)
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            return None
         found = int(array.max()) + 1
         if self.classes is not None and found > self.classes:
             raise DataError(f"source '{self.name}' has labels of {found} classes, the recipe counts {self.classes}")
-        rows: np.ndarray = np.eye(self.classes or found, dtype=np.float32)[array]
-        return rows
+        return self.classes or found
 
     def field(self, value: str, indices: np.ndarray, dtype: torch.dtype) -> Tensor:
         """A value (by its name in the recipe) of these samples, images scaled to the recipe's range."""
         field = self.spec.gives[value]
-        array = np.require(self.array(field)[indices], requirements=["C", "W"])
-        return scaled(torch.from_numpy(array), self.spec, field, dtype)
+        found, counted = self.table.fields[field][indices], self.counted(field)
+        found = found if counted is None else np.eye(counted, dtype=np.float32)[found]
+        return scaled(torch.from_numpy(np.require(found, requirements=["C", "W"])), self.spec, field, dtype)
 
 
 def scaled(tensor: Tensor, spec: DataSpec, field: str, dtype: torch.dtype) -> Tensor:
@@ -72,6 +90,10 @@ def open_samples(name: str, spec: DataSpec, source: DataSource) -> Samples:
     channels, height, width = spec.image_size(source)
     table = source.open(height, width, channels)
     training, held_out = split(len(table), spec.split)
+    images = table.fields.get("image")
+    if isinstance(images, Rows) and images.leaves_out:
+        parts = (np.sort(training), np.sort(held_out))  # none is replaced by one of the other part
+        table = attrs.evolve(table, fields={**table.fields, "image": Substituted(images, parts)})
     return Samples(name, spec, table, training, held_out, source.classes())
 
 
@@ -87,64 +109,16 @@ def at_resolution(samples: Samples, spec: DataSpec, height: int, width: int) -> 
     fields = dict(samples.table.fields)
     images = fields.get("image")
     if images is not None and images.shape[2:] != (height, width):
-        fields["image"] = _block_means(images, images.shape[2] // height)
-    return attrs.evolve(samples, spec=spec, table=Table(fields))
-
-
-def _block_means(images: np.ndarray, factor: int) -> np.ndarray:
-    """``n c h w`` to ``n c h/f w/f``, uint8, a thousand at a time."""
-    n, c, h, w = images.shape
-    found = np.empty((n, c, h // factor, w // factor), np.uint8)
-    for start in range(0, n, _AT_ONCE):
-        blocks = images[start : start + _AT_ONCE].reshape(-1, c, h // factor, factor, w // factor, factor)
-        found[start : start + _AT_ONCE] = (blocks.mean((3, 5), dtype=np.float32) + 0.5).astype(np.uint8)
-    return found
-
-
-def split(count: int, rule: object) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to train on and indices held out.
-
-    ``rule`` is a fraction (the first so many), a range ``[from, to]`` to train on, or
-    ``{ seed = 0, train = 8000 }``: the first 8,000 (or that fraction) of
-    ``numpy.random.RandomState(seed).permutation(count)``.
-
-    Raises:
-        DataError: a rule that is none of these, or one that leaves nothing to train on.
-    """
-    order = np.arange(count)
-    if isinstance(rule, int | float) and not isinstance(rule, bool) and 0 < rule <= 1:
-        cut = round(count * rule)
-        chosen, rest = order[:cut], order[cut:]
-    elif isinstance(rule, list | tuple) and len(rule) == 2 and all(type(end) is int for end in rule):
-        low, high = rule
-        if not 0 <= low < high <= count:
-            raise DataError(f"split = [{low}, {high}] does not fit {count} samples")
-        chosen, rest = order[low:high], np.concatenate([order[:low], order[high:]])
-    elif isinstance(rule, dict) and _is_permutation(rule):
-        order = np.random.RandomState(rule["seed"]).permutation(count)
-        wanted = rule["train"]
-        share = float(wanted) if isinstance(wanted, float) and 0 < wanted <= 1 else 0.0
-        cut = wanted if isinstance(wanted, int) else round(count * share)
-        if not 0 < cut <= count:
-            raise DataError(f"split: train = {wanted} does not fit {count} samples")
-        chosen, rest = order[:cut], order[cut:]
-    else:
-        wanted = "a fraction above 0 and at most 1, a range [from, to], or { seed, train }"
-        raise DataError(f"split: expected {wanted}; found {rule!r}")
-    if not len(chosen):
-        raise DataError(f"split = {rule!r} leaves nothing to train on of {count} samples")
-    return chosen, rest
-
-
-def _is_permutation(rule: abc.Mapping[str, object]) -> bool:
-    seed, train = rule.get("seed"), rule.get("train")
-    seeded = type(seed) is int and 0 <= seed < 2**32
-    counted = type(train) is int or (type(train) is float and math.isfinite(train))
-    return set(rule) == {"seed", "train"} and seeded and counted
+        factor = images.shape[2] // height
+        fields["image"] = Reduced(images, factor) if isinstance(images, Rows) else block_means(images, factor)
+    return attrs.evolve(samples, spec=spec, table=attrs.evolve(samples.table, fields=fields))
 
 
 class Batches:
     """Endless batches of a source's training samples; the short last batch of an epoch is dropped.
+
+    Fields are kept on the device and indexed there, but for images that are too large for that, or that are read when
+    they are wanted: these are read ahead, and come over as bytes.
 
     Args:
         samples: the source.
@@ -152,46 +126,115 @@ class Batches:
         seed: the run's seed.
         device: where batches are delivered.
         dtype: of images.
+        world: of several ranks each is given its own share of a batch.
     """
 
-    def __init__(self, samples: Samples, batch: int, seed: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, samples: Samples, batch: int, seed: int, device: torch.device, dtype: torch.dtype,
+        world: World | None = None,
+    ) -> None:  # fmt: skip
         if batch > len(samples.training):
             raise DataError(
                 f"a batch of {batch} needs at least {batch} training samples; source '{samples.name}' has "
                 f"{len(samples.training)}"
             )
         self.samples, self.batch, self.seed, self.device, self.dtype = samples, batch, seed, device, dtype
-        self.tensors = {field: self._resident(field) for field in set(samples.spec.gives.values())}
+        self.world = world or World()
+        self.orders = Order(samples.training, samples.table.shards, seed, samples.name)
+        self.tensors: dict[str, Tensor] = {}
+        self.classes: dict[str, Tensor] = {}
+        self.reader: Reader | None = None
+        for field in set(samples.spec.gives.values()):
+            self._take_up(field)
         self.epoch = -1
         self.order = torch.empty(0)
         self.flips = torch.empty(0)
 
-    def _resident(self, field: str) -> Tensor:
-        array = self.samples.array(field)
-        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
+    def _take_up(self, field: str) -> None:
+        found = self.samples.table.fields[field]
+        if not isinstance(found, Rows) and (field != "image" or found.nbytes <= _memory(self.device) // _SHARE):
+            self.tensors[field] = torch.from_numpy(np.require(found, requirements=["C", "W"])).to(self.device)
+            counted = self.samples.counted(field)
+            if counted is not None:  # one-hot rows are made per batch: of many samples and classes they are large
+                self.classes[field] = torch.eye(counted, device=self.device)
+            return
+        rows = found if isinstance(found, Rows) else Held(found)
+        self.reader = Reader(rows, self._wanted, pinned=self.device.type == "cuda")
 
-    def at(self, position: int) -> dict[str, Tensor]:
-        """The batch at a position, counted in batches from the start of training: value name to tensor."""
-        per_epoch = len(self.samples.training) // self.batch
-        epoch, index = divmod(position, per_epoch)
+    @property
+    def waited(self) -> float:
+        """Seconds that steps have waited for images."""
+        return 0.0 if self.reader is None else self.reader.waited
+
+    @functools.cached_property
+    def few(self) -> dict[str, np.ndarray]:
+        """The fields that are used, of a few samples: by which the data are known again."""
+        table = self.samples.table
+        rows = np.linspace(0, len(table) - 1, num=min(_FEW, len(table)), dtype=np.int64)
+        found = {field: table.fields[field][rows] for field in sorted(set(self.samples.spec.gives.values()))}
+        if self.reader is not None:
+            self.reader.rows.release()
+        return found
+
+    def at(self, position: int, whole: bool = False) -> dict[str, Tensor]:
+        """The batch at a position, counted in batches from the start of training: value name to tensor.
+
+        Of several ranks it is this one's share, or the whole batch.
+
+        Raises:
+            DataError: images that are read when they are wanted cannot be read.
+        """
+        epoch, start, end = self._place(position, whole)
         if epoch != self.epoch:
             self._start(epoch)
-        chosen = self.order[index * self.batch : (index + 1) * self.batch]
+        chosen = self.order[start:end]
         spec = self.samples.spec
         values = {}
+        fields = {field: self._field(field, position, chosen, whole) for field in dict.fromkeys(spec.gives.values())}
         for value, field in spec.gives.items():
-            tensor = self.tensors[field].index_select(0, chosen)
+            tensor = fields[field]
             if field == "image" and spec.flip:
                 flip = self.flips[chosen]
                 tensor = torch.where(flip[:, None, None, None], tensor.flip(3), tensor)
             values[value] = scaled(tensor, spec, field, self.dtype)
         return values
 
+    def close(self) -> None:
+        """End what reads ahead."""
+        if self.reader is not None:
+            self.reader.close()
+
+    def _field(self, field: str, position: int, chosen: Tensor, whole: bool) -> Tensor:
+        if field not in self.tensors:
+            assert self.reader is not None
+            if whole and self.world.size > 1:
+                return torch.from_numpy(self.reader.rows[chosen.cpu().numpy()]).to(self.device)
+            return self.reader.take(position).to(self.device, non_blocking=True)
+        tensor = self.tensors[field].index_select(0, chosen)
+        return self.classes[field].index_select(0, tensor) if field in self.classes else tensor
+
+    def _place(self, position: int, whole: bool = False) -> tuple[int, int, int]:
+        """The epoch of a batch, and from where to where in its order this rank's share of it is."""
+        epoch, index = divmod(position, len(self.samples.training) // self.batch)
+        rank, size = (0, 1) if whole else (self.world.rank, self.world.size)
+        own = self.batch // size
+        start = index * self.batch + rank * own
+        return epoch, start, start + own
+
+    def _wanted(self, position: int) -> tuple[np.ndarray, np.ndarray | None]:
+        epoch, start, end = self._place(position)
+        order = self.orders.of(epoch)
+        return order.indices[start:end], None if order.runs is None else order.runs[start:end]
+
     def _start(self, epoch: int) -> None:
-        key = (self.seed, self.samples.name, epoch)
-        rng = np.random.Generator(np.random.Philox(key_seed("order", *key)))
-        self.order = torch.from_numpy(rng.permutation(self.samples.training)).to(self.device)
+        self.order = torch.from_numpy(self.orders.of(epoch).indices).to(self.device)
         if self.samples.spec.flip:
-            rng = np.random.Generator(np.random.Philox(key_seed("flip", *key)))
-            self.flips = torch.from_numpy(rng.random(len(self.samples.table)) < 0.5).to(self.device)
+            self.flips = torch.from_numpy(self.orders.flips(epoch, len(self.samples.table))).to(self.device)
         self.epoch = epoch
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes of the device's memory."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return machine_memory()

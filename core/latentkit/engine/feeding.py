@@ -30,6 +30,8 @@ class Feed:
     fetched: dict[str, Any]
     """The step's own values, shared by its executions."""
     channels_last: bool = False
+    whole: bool = False
+    """Whether batches are those of all ranks, and not this one's share."""
     mine: dict[str, Any] = attrs.field(factory=dict)
 
     def value(self, name: str) -> Any:
@@ -45,7 +47,7 @@ class Feed:
             known = self.mine if fresh else self.fetched
             if name not in known:
                 at = self.positions[source] if fresh else self.bases[source]
-                known.update(self._laid_out(batches.at(at)))
+                known.update(self._laid_out(batches.at(at, self.whole)))
             return known[name]
         raise LatentkitError(f"no data source is open for '{name}', and it was not injected")
 

@@ -16,7 +16,7 @@ def monitored(training: Training) -> dict[str, float]:
     nodes = training.wiring.monitor
     if not nodes:
         return {}
-    data = training.feed(0, {}, training.positions)
+    data = training.feed(0, {}, training.positions, whole=True)  # one rank computes them, for all
 
     def value(node: Node) -> Any:
         kind, name = node.source

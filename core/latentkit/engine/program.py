@@ -80,6 +80,11 @@ class Program:
         """Per phase, part and name of each parameter, in the order of its gradients."""
         self.parameters = {phase: [parameter for *_, parameter in found] for phase, found in named.items()}
 
+    @property
+    def talks(self) -> bool:
+        """Whether values go from rank to rank within an execution."""
+        return self.sharding is not None and any(self.sharding.moves(unit) for unit in self.plan.units)
+
     def named(self, phase: Phase, gradients: Gradients) -> abc.Iterator[tuple[str, str, Tensor | None]]:
         """Part, parameter name and gradient, for all that a phase trains."""
         for (part, name), gradient in zip(self.names[phase.name], gradients, strict=True):
@@ -109,13 +114,21 @@ class Program:
         """Each term by (phase, term), averaged over the batch, from the values of :meth:`forward`."""
         return {(term.phase, term.name): _reduced(slots[self.slots[term.node]]) for term in self.plan.terms}
 
-    def outcome(self, slots: abc.Sequence[Any]) -> Outcome:
-        """Terms and gradients from the values of :meth:`forward`."""
+    def outcome(
+        self, slots: abc.Sequence[Any], parameters: abc.Mapping[str, abc.Sequence[Tensor]] | None = None
+    ) -> Outcome:
+        """Terms and gradients from the values of :meth:`forward`.
+
+        Args:
+            slots: these values.
+            parameters: what stood in for the modules' parameters, if not they themselves, as :attr:`parameters`.
+        """
         terms = self.terms(slots)
         gradients = {}
         for number, phase in enumerate(self.plan.running):
             last = number == len(self.plan.running) - 1
-            gradients[phase.name] = self.gradients_of(phase, terms, slots, keep_graph=not last)
+            mine = (parameters or self.parameters)[phase.name]
+            gradients[phase.name] = self.gradients_of(phase, terms, slots, not last, mine)
         at = self._at(slots)
         return Outcome(
             gradients,
@@ -147,12 +160,9 @@ class Program:
         return slots
 
     def gradients_of(
-        self,
-        phase: Phase,
-        terms: abc.Mapping[tuple[str, str], Tensor],
-        slots: abc.Sequence[Any],
-        keep_graph: bool = True,
-    ) -> Gradients:
+        self, phase: Phase, terms: abc.Mapping[tuple[str, str], Tensor], slots: abc.Sequence[Any],
+        keep_graph: bool = True, parameters: abc.Sequence[Tensor] | None = None,
+    ) -> Gradients:  # fmt: skip
         """The gradient of the weighted sum of terms of a phase, for the parameters of its trained parts.
 
         Args:
@@ -160,6 +170,7 @@ class Program:
             terms: all of :meth:`terms`, or some of them.
             slots: the values of :meth:`forward`.
             keep_graph: whether more gradients will be asked of these values.
+            parameters: what stood in for the modules' own.
 
         Returns:
             One gradient per parameter, ``None`` where none can reach it.
@@ -175,10 +186,10 @@ class Program:
             if term.every > 1:
                 value = value * term.every
             total = value if total is None else total + value
-        parameters = self.parameters[phase.name]
+        mine = parameters or self.parameters[phase.name]
         if total is None or not total.requires_grad:
-            return [None] * len(parameters)
-        return list(torch.autograd.grad(total, parameters, retain_graph=keep_graph, allow_unused=True))
+            return [None] * len(mine)
+        return list(torch.autograd.grad(total, mine, retain_graph=keep_graph, allow_unused=True))
 
     def _at(self, slots: abc.Sequence[Any]) -> abc.Callable[[Node], Any]:
         def value(node: Node) -> Any:

@@ -82,6 +82,12 @@ class Sharding:
         part: Any = self.wiring.parts[node.callee[0]] if node.op == "call" else node.value
         return node.op in ("call", "apply") and couples(part)
 
+    def moves(self, nodes: abc.Sequence[Node]) -> bool:
+        """Whether an instruction needs what other ranks have."""
+        if nodes[0].op == "grad":
+            return self.of(nodes[0].args[1]) != "own"
+        return any(self._move(node, arg) is not None for node in nodes for arg in node.args)
+
     def bound(self, nodes: abc.Sequence[Node], function: abc.Callable[..., Any]) -> abc.Callable[..., Any]:
         """The function of an instruction, which is then given its arguments where it wants them.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import abc
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 
@@ -60,6 +61,103 @@ class Slot:
                 tensor.copy_(tensors[f"{slot}.{name}"])
 
 
+@attrs.frozen(eq=False)
+class Bucket:
+    """Parameters that one call of an optimizer updates: of one count, rate, factor and type."""
+
+    optimizer: Optimizer
+    members: list[tuple[Slot, int, int]]
+    """Slot, index in it, and index among all gradients."""
+    step: int
+    """The count of this update, from 1."""
+    rate: int
+    """Index of a part with their rate."""
+    factor: float
+
+    @property
+    def shape(self) -> object:
+        """What stays the same as long as the same parameters go together."""
+        return self.optimizer, self.members, self.rate, self.factor
+
+
+Buckets = dict[str, list[Bucket]]
+"""Per phase."""
+
+
+@attrs.frozen
+class Kind:
+    """What decides which parameters of a phase go together, but for their counts."""
+
+    types: tuple[torch.dtype | None, ...]
+    """Of the gradients of its parameters; ``None`` where there is none."""
+    rates: tuple[abc.Hashable, ...]
+    """Per part, what tells its learning rate from others."""
+
+    @classmethod
+    def of(cls, gradients: abc.Iterable[Tensor | None], rates: abc.Iterable[Any]) -> Kind:
+        """The kind of these gradients and rates."""
+        # A rate that the recipe computes is a tensor; its identity stands for its value.
+        told = tuple(id(rate) if isinstance(rate, Tensor) else rate for rate in rates)
+        return cls(tuple(None if gradient is None else gradient.dtype for gradient in gradients), told)
+
+
+Kinds = dict[str, Kind]
+"""Per phase."""
+
+
+def buckets(slots: abc.Sequence[Slot], kind: Kind) -> list[Bucket]:
+    """How the parameters of a phase are updated next; parameters without a gradient are left alone, their counts too.
+
+    Args:
+        slots: per trained part, in the order of ``train``.
+        kind: of the gradients of their parameters, in that order.
+    """
+    found: dict[object, Bucket] = {}
+    at = 0
+    for part, (slot, rate) in enumerate(zip(slots, kind.rates, strict=True)):
+        for index, factor in enumerate(slot.factors):
+            dtype = kind.types[at]
+            at += 1
+            if dtype is None:
+                continue
+            step = slot.steps[index] + 1
+            key = (slot.optimizer, step, rate, factor, dtype)
+            bucket = found.setdefault(key, Bucket(slot.optimizer, [], step, part, factor))
+            bucket.members.append((slot, index, at - 1))
+    return list(found.values())
+
+
+def count(updated: abc.Iterable[Bucket]) -> None:
+    """Note that these updates are done."""
+    for bucket in updated:
+        for slot, index, _ in bucket.members:
+            slot.steps[index] = bucket.step
+
+
+@torch.no_grad()
+def apply(
+    updated: abc.Iterable[Bucket], gradients: abc.Sequence[Tensor | None], rates: abc.Sequence[Any],
+    steps: abc.Sequence[Tensor] | None = None,
+) -> None:  # fmt: skip
+    """Do these updates.
+
+    Args:
+        updated: from :func:`buckets`.
+        gradients: of all parameters.
+        rates: learning rate per part.
+        steps: the counts of the buckets on the device, if not their own.
+    """
+    for number, bucket in enumerate(updated):
+        rate = rates[bucket.rate] * bucket.factor
+        parameters = [slot.parameters[index] for slot, index, _ in bucket.members]
+        names = bucket.optimizer.slots
+        chosen: Slots = {name: [slot.slots[name][index] for slot, index, _ in bucket.members] for name in names}
+        arrived = [gradient for _, _, at in bucket.members if (gradient := gradients[at]) is not None]
+        found = same_layout(arrived, parameters)
+        step: Any = bucket.step if steps is None else steps[number]
+        bucket.optimizer.update(parameters, found, chosen, step, rate)
+
+
 def update(slots: abc.Sequence[Slot], gradients: abc.Sequence[Tensor | None], rates: abc.Sequence[Any]) -> None:
     """One update of the parts of a phase; parameters without a gradient are left alone, their counts too.
 
@@ -68,25 +166,6 @@ def update(slots: abc.Sequence[Slot], gradients: abc.Sequence[Tensor | None], ra
         gradients: of all their parameters, in that order.
         rates: learning rate of each part.
     """
-    buckets: dict[tuple[Optimizer, int, Any, float, torch.dtype], list[tuple[Slot, int, Tensor]]] = {}
-    at = 0
-    for slot, rate in zip(slots, rates, strict=True):
-        for index, factor in enumerate(slot.factors):
-            gradient = gradients[at]
-            at += 1
-            if gradient is None:
-                continue
-            slot.steps[index] += 1
-            # A rate that the recipe computes is a tensor; its identity stands for its value.
-            shown = id(rate) if isinstance(rate, Tensor) else rate
-            key = (slot.optimizer, slot.steps[index], shown, factor, gradient.dtype)
-            buckets.setdefault(key, []).append((slot, index, gradient))
-    owner_rate = {id(rate): rate for rate in rates if isinstance(rate, Tensor)}
-    with torch.no_grad():
-        for key, members in buckets.items():
-            optimizer, step, rate_key, factor, _ = key
-            rate = owner_rate.get(rate_key, rate_key) * factor
-            parameters = [slot.parameters[index] for slot, index, _ in members]
-            chosen: Slots = {name: [slot.slots[name][index] for slot, index, _ in members] for name in optimizer.slots}
-            found = same_layout([gradient for _, _, gradient in members], parameters)
-            optimizer.update(parameters, found, chosen, step, rate)
+    found = buckets(slots, Kind.of(gradients, rates))
+    apply(found, gradients, rates)
+    count(found)

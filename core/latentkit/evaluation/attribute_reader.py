@@ -23,6 +23,7 @@ from latentkit.evaluation.small_network import (
     Loss,
     data_fingerprint,
     features_and_outputs,
+    image_size,
     keep,
     restored,
     small_network,
@@ -91,7 +92,7 @@ def reader_of(samples: Samples, attributes: np.ndarray, folder: Path | None = No
     if not (spread > 0).all():
         raise LatentkitError("attributes: expected each to differ between training images; one of them does not")
     binary = torch.from_numpy(((known == 0) | (known == 1)).all(0))
-    network = small_network(pixels.shape[1:], known.shape[1], "reader", VERSION)
+    network = small_network(image_size(pixels), known.shape[1], "reader", VERSION)
     name = data_fingerprint(VERSION, pixels, known)
     file = (folder or default_folder() / "readers") / f"{name}.safetensors"
     if not restored(network, file):

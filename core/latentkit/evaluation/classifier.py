@@ -20,6 +20,7 @@ from latentkit.evaluation.small_network import (
     MOST_IMAGES,
     data_fingerprint,
     features_and_outputs,
+    image_size,
     keep,
     restored,
     small_network,
@@ -59,7 +60,7 @@ def classifier_of(samples: Samples, folder: Path | None = None) -> Classifier:
     chosen = samples.training[:MOST_IMAGES]
     pixels, known = samples.table.fields["image"][chosen], labels(samples, chosen)
     classes, target = np.unique(known, return_inverse=True)
-    network = small_network(pixels.shape[1:], len(classes), "classifier", VERSION)
+    network = small_network(image_size(pixels), len(classes), "classifier", VERSION)
     network.register_buffer("spread", torch.ones((), dtype=torch.float64))
     file = (folder or default_folder() / "classifiers") / f"{data_fingerprint(VERSION, pixels, known)}.safetensors"
     if not restored(network, file):

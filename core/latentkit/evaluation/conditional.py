@@ -41,7 +41,7 @@ class SampleClass(Metric):
         reason = lacks_labels(samples)
         if reason:
             return reason
-        known = int(samples.table.fields["label"].max()) + 1
+        known = int(samples.table.array("label").max()) + 1
         short = [name for name, size in asked.items() if size < known]
         return f"'{short[0]}' has {asked[short[0]]} classes, and the data {known}" if short else ""
 

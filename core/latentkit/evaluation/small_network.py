@@ -37,6 +37,12 @@ def shrunk(images: Tensor) -> Tensor:
     return images if (height, width) == sides else F.adaptive_avg_pool2d(images, sides)
 
 
+def image_size(pixels: np.ndarray) -> tuple[int, int, int]:
+    """Channels, height and width of images [n, c, h, w]."""
+    _, channels, height, width = pixels.shape
+    return channels, height, width
+
+
 def small_network(image: tuple[int, int, int], outputs: int, *key: str | int) -> nn.ModuleDict:
     """A ``trunk`` from images to 64 features, and a ``head`` from these to ``outputs`` numbers, untrained.
 

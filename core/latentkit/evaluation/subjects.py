@@ -66,9 +66,9 @@ def lacks_held_out(samples: Samples | None) -> str:
 
 def lacks_labels(samples: Samples) -> str:
     """Why there is no class per image, of two or more; empty where there is."""
-    label = samples.table.fields.get("label")
-    if label is None:
+    if "label" not in samples.table.fields:
         return f"the data ({samples.spec.use}) has no labels"
+    label = samples.table.array("label")
     if label.ndim != 1 or label.dtype.kind not in "iu":
         return f"the labels of {samples.spec.use} are not one class per image"
     if len(np.unique(label[samples.training])) < 2:
@@ -78,7 +78,7 @@ def lacks_labels(samples: Samples) -> str:
 
 def labels(samples: Samples, indices: np.ndarray) -> np.ndarray:
     """Classes of these samples, int64 [n]."""
-    return np.asarray(samples.table.fields["label"][indices], np.int64)
+    return np.asarray(samples.table.array("label")[indices], np.int64)
 
 
 def images(model: Model, samples: Samples, indices: np.ndarray) -> abc.Iterator[Tensor]:

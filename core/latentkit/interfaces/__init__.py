@@ -17,9 +17,11 @@ What has no parameters and no options worth a class is a decorated function: see
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from latentkit.interfaces.component import Component
 from latentkit.interfaces.converters import Conversion, Converter
-from latentkit.interfaces.directions import Direction, DirectionFinder, Examples
 from latentkit.interfaces.metrics import Figure, Metric
 from latentkit.interfaces.observers import Observer
 from latentkit.interfaces.parts import (
@@ -32,8 +34,15 @@ from latentkit.interfaces.parts import (
     Part,
     Regularizer,
 )
+from latentkit.interfaces.rows import Rows, Unusable
 from latentkit.interfaces.sources import DataSource, Prior, Table
 from latentkit.spaces import Range
+
+if TYPE_CHECKING:
+    from latentkit.interfaces.directions import Direction, DirectionFinder, Examples
+
+_LATER = ("Direction", "DirectionFinder", "Examples")
+"""What imports torch, which processes that read data do without."""
 
 __all__ = [
     "Component",
@@ -56,5 +65,13 @@ __all__ = [
     "Prior",
     "Range",
     "Regularizer",
+    "Rows",
     "Table",
+    "Unusable",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'latentkit.interfaces' has no attribute '{name}'")
+    return getattr(importlib.import_module("latentkit.interfaces.directions"), name)

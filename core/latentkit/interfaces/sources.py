@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import abc
 from typing import TYPE_CHECKING, ClassVar
 
 import attrs
+import numpy as np
 
 from latentkit.interfaces.component import Component
+from latentkit.interfaces.rows import Rows
 from latentkit.spaces import Space
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from torch import Tensor
 
@@ -41,12 +43,26 @@ class Prior(Component):
 
 @attrs.frozen
 class Table:
-    """Data in memory. ``fields`` have equal length; ``image`` is uint8 [n, channels, height, width]."""
+    """Samples. ``fields`` have equal length; ``image`` is uint8 [n, channels, height, width].
 
-    fields: dict[str, np.ndarray]
+    Attributes:
+        fields: arrays. ``image``, and no other, may be :class:`Rows`, which are read when they are wanted.
+        shards: of samples that are cheap to read together and costly one by one, the first index of each such run,
+            rising from 0. An epoch then goes through the runs, a few at a time, in place of all samples at random.
+    """
+
+    fields: abc.Mapping[str, np.ndarray | Rows]
+    shards: np.ndarray | None = attrs.field(default=None)
 
     def __len__(self) -> int:
         return len(next(iter(self.fields.values())))
+
+    def array(self, field: str) -> np.ndarray:
+        """A field that is not images."""
+        found = self.fields[field]
+        if isinstance(found, Rows):
+            raise TypeError(f"'{field}' is read when it is wanted, and not kept")
+        return found
 
 
 @attrs.frozen(kw_only=True)
@@ -80,7 +96,7 @@ class DataSource(Component):
 
     @abstractmethod
     def open(self, height: int, width: int, channels: int) -> Table:
-        """Read everything; ``image`` is [n, channels, height, width].
+        """The samples; ``image`` is [n, channels, height, width], read, or :class:`Rows` where there is too much.
 
         Raises:
             DataError: missing or unreadable files, named; a size that this source cannot deliver.

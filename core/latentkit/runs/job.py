@@ -34,6 +34,7 @@ from latentkit.runs.observing import MetricsFile, Pictures
 from latentkit.runs.sharing import shared_checkpoint
 from latentkit.runs.state import restore
 from latentkit.runs.stopping import Interrupted, Stopping
+from latentkit.runs.waiting import DataWait
 from latentkit.settings import Settings
 from latentkit.wiring.wiring import Wiring
 
@@ -74,6 +75,7 @@ class Job:
     recipe_text: str = ""
     flags: Flags = attrs.field(factory=Flags)
     stopping: Stopping = attrs.field(factory=Stopping)
+    waits: DataWait = attrs.field(factory=DataWait)
     saved: int | None = None
     """The step of the newest checkpoint."""
 
@@ -89,6 +91,8 @@ class Job:
     ) -> Job:
         """Everything that can fail before a file is written."""
         settings.torch_device()
+        settings = settings.settled()
+        settings.take_threads()
         course = Course.of(source, registry, world)
         report = prove_stages(course.wirings, registry, thorough=True)
         report.raise_for_problems()
@@ -138,7 +142,16 @@ class Job:
         Raises:
             Interrupted: a signal asked to stop; the last step is saved.
             NotFiniteError: a loss or a gradient became infinite or not a number.
+            DataError: images that are read on the way cannot be read.
         """
+        try:
+            return self._run(observers)
+        finally:
+            self.training.close()
+
+    def _run(self, observers: abc.Sequence[object]) -> Run:
+        if self.training.settings.compile:
+            self.say("phases are compiled when they first run; that takes a while, and less in the next run")
         start = time.perf_counter()
         mine = [MetricsFile(), Pictures(self.wiring.recipe.train.sample_every)]
         if not self.world.leads:
@@ -198,9 +211,10 @@ class Job:
         """Go to the stage whose turn it is."""
         stage = self.course.follows(self.training)
         if stage is not None:
-            watch = self.training.watch
-            self.training = self.course.moved(self.training, stage)
-            self.training.watch = watch
+            before = self.training
+            self.training = self.course.moved(before, stage)
+            self.training.watch = before.watch
+            before.close()
             say(f"step {self.training.step_count}, {self.course.told(stage)}")
 
     def _phase_done(self, lifecycle: Lifecycle, phase: str) -> None:
@@ -210,8 +224,9 @@ class Job:
         if not self.flags.finite():
             self._find_cause()
         if self.world.leads:
+            more = monitored(self.training) | self.waits.figures(self.training)
             figures = {f"{phase}.{name}": float(value) for (phase, name), value in terms.items()}
-            lifecycle.tell("evaluated", self.event(), figures=figures | monitored(self.training))
+            lifecycle.tell("evaluated", self.event(), figures=figures | more)
 
     def _checkpoint(self, lifecycle: Lifecycle) -> None:
         if not self.flags.finite() or not weights_are_finite(self.training):
@@ -259,6 +274,7 @@ class Job:
         saved = shared_checkpoint(self.world, self.folder.path)
         usable = saved is not None and saved.state["step"] == self.saved
         stage = saved.state.get("stage", 0) if saved is not None and usable else 0
+        self.training.close()
         self.training = self.course.training(stage, self.training.settings)
         if saved is not None and usable:
             restore(self.training, saved.tensors, saved.state)

@@ -6,15 +6,12 @@ from collections import abc
 from typing import Any
 
 import attrs
-import numpy as np
 from torch import Tensor
 
 from latentkit.engine.streams import generator_states
 from latentkit.engine.training import Training
 from latentkit.errors import RunError
 from latentkit.runs.files import checksum
-
-_ROWS = 16
 
 
 def tensors_of(training: Training) -> dict[str, Tensor]:
@@ -42,10 +39,8 @@ def fingerprints(training: Training) -> dict[str, dict[str, Any]]:
     """Of each open source, the number of its samples and a checksum of a few of them."""
     found = {}
     for name, batches in training.data.items():
-        samples = batches.samples
-        rows = np.linspace(0, len(samples.table) - 1, num=min(_ROWS, len(samples.table)), dtype=np.int64)
-        parts = [samples.table.fields[field][rows].tobytes() for field in sorted(set(samples.spec.gives.values()))]
-        found[name] = {"samples": len(samples.table), "checksum": checksum(b"".join(parts))}
+        parts = [values.tobytes() for values in batches.few.values()]
+        found[name] = {"samples": len(batches.samples.table), "checksum": checksum(b"".join(parts))}
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import abc
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -38,6 +38,9 @@ def train(
     device: str | None = None,
     precision: Precision | None = None,
     channels_last: bool | None = None,
+    compile: bool | None = None,
+    capture: bool | None = None,
+    threads: int | Literal["auto"] | None = None,
     observers: abc.Sequence[object] = (),
     registry: Registry | None = None,
     say: Say | None = None,
@@ -54,9 +57,12 @@ def train(
         seed: the run's seed; the recipe's by default.
         resume: continue the run in ``out``, with its own recipe and settings.
         device: ``cpu``, ``cuda``, ...; ``cpu`` by default.
-        precision: ``float32``, ``medium``, ``bfloat16``, ``float64``, or ``auto`` (default): ``medium`` where its
+        precision: ``float32`` (default), ``medium``, ``bfloat16``, ``float64``, or ``auto``: ``medium`` where its
             matrix products are as exact as float32's on this CPU, else ``float32``.
         channels_last: keep images and convolutions in channels-last layout.
+        compile: compile each phase; one that cannot be compiled runs as it is, which is told.
+        capture: launch each phase and its update as one; on a GPU.
+        threads: of the CPU; ``auto``: the cores that are free, shared by the processes of this run on this machine.
         observers: objects with lifecycle hooks for this run, or names of observers (``tensorboard``).
         registry: where components are found.
         say: told in one sentence what happens that a user should know.
@@ -77,7 +83,10 @@ def train(
     if stored is not None and recipe is None:
         recipe = stored  # overrides are compared with the run's own recipe
     given = _given(recipe, overrides, steps, seed, registry)
-    asked = {"device": device, "precision": precision, "channels_last": channels_last}
+    asked = {
+        "device": device, "precision": precision, "channels_last": channels_last, "compile": compile,
+        "capture": capture, "threads": threads,
+    }  # fmt: skip
     chosen: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     if stored is not None and out is not None:
         return _resumed(stored, given, Folder(Path(out)), steps, chosen, observers, registry, say, world)
@@ -86,7 +95,7 @@ def train(
     folder = Folder(Path(out) if out is not None else Path(world.told(str(default_folder(given.name)))))
     if folder.path.is_dir() and any(folder.path.iterdir()):
         folder.create()  # says what is wrong with it
-    settings = _on_own_device(Settings(**{"precision": "auto", **chosen}))
+    settings = _on_own_device(Settings(**chosen))
     job = Job.prepare(given, folder, settings, registry, say, world)
     world.wait()  # all have seen the folder empty, or have said that it is not
     if world.leads:
@@ -118,7 +127,11 @@ def _resumed(
     name = str(found.state.get("recipe", folder.path.name)) if found else folder.path.name
     tables = merge(stored.tables, {"train": {"steps": steps}}) if steps else stored.tables
     source = attrs.evolve(stored, tables=tables, name=name)
-    settings = Settings(**{**(found.state["settings"] if found else {"precision": "auto"}), **chosen})
+    kept: dict[str, Any] = found.state["settings"] if found else {}
+    for key, value in chosen.items():
+        if key in kept and kept[key] != value:
+            say(f"{key} {_shown(value)}, where the run had {_shown(kept[key])}")
+    settings = Settings(**{**kept, **chosen})
     job = Job.prepare(source, folder, _on_own_device(settings), registry, say, world)
     if found is None:
         say("no checkpoint yet; starting at step 0")
@@ -142,6 +155,10 @@ def _resumed(
         job.write_recipe()
         say(f"continuing at step {job.training.step_count}")
     return job.run(observers)
+
+
+def _shown(value: object) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else "as torch has it" if value is None else str(value)
 
 
 def _on_own_device(settings: Settings) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import pickle
 from collections import abc
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from latentkit.errors import DataError, LatentkitError
-from latentkit.interfaces import Component, DataSource, Table
+from latentkit.interfaces import Component, DataSource, Rows, Table
 from latentkit.testing.checks import Nonconforming, NotExercised, require, said
 from latentkit.testing.kinds import alternatives
 from latentkit.testing.refusals import refuses_values_out_of_range, refuses_wrong_options
@@ -60,6 +61,12 @@ def opened(source: DataSource, height: int, width: int, channels: int) -> Table:
     counts = {name: len(array) for name, array in table.fields.items()}
     require(len(set(counts.values())) == 1, f"{where}: fields have unequal numbers of samples: {counts}")
     require(len(table) > 0, f"{where}: has no samples")
+    streamed = [name for name, field in table.fields.items() if isinstance(field, Rows) and name != "image"]
+    require(not streamed, f"{where}: {streamed[:1]} is read when it is wanted, which only images may be")
+    if table.shards is not None:
+        starts = np.asarray(table.shards)
+        rising = starts[0] == 0 and bool((np.diff(starts) > 0).all()) and starts[-1] < len(table)
+        require(rising, f"{where}: shards {starts.tolist()} do not rise from 0 to below {len(table)}")
     return table
 
 
@@ -79,10 +86,25 @@ def _as_asked(source: DataSource, table: Table, height: int, width: int, channel
     wanted = (len(table), channels, height, width)
     require(image.dtype == np.uint8, f"{where}: images are {image.dtype}, not uint8")
     require(image.shape == wanted, f"{where}: images are of shape {image.shape}, not {wanted}")
+    if isinstance(image, Rows):
+        _read_when_wanted(image, where)
     if "label" in source.offers():
-        _labels(source, table.fields["label"], where)
+        _labels(source, table.array("label"), where)
     for field in source.offers():
-        _columns(source, field, table.fields[field], where)
+        _columns(source, field, all_of(table, field), where)
+
+
+def _read_when_wanted(images: Rows, where: str) -> None:
+    some = np.array([len(images) - 1, 0, 0])
+    found = images.rows(some)
+    fact = f"{where}: rows() gives {found.dtype} of shape {found.shape} for 3 samples"
+    require(found.dtype == np.uint8 and found.shape == (3, *images.shape[1:]), fact)
+    require(np.array_equal(found, images[:][some]), f"{where}: rows() gives other samples than were asked for")
+    try:
+        copy = pickle.loads(pickle.dumps(images))
+    except Exception as error:
+        raise Nonconforming(f"{where}: its rows cannot be sent to another process: {said(error)}") from error
+    require(np.array_equal(copy.rows(some), found), f"{where}: a pickled copy of its rows gives other samples")
 
 
 def _columns(source: DataSource, field: str, array: np.ndarray, where: str) -> None:
@@ -96,6 +118,11 @@ def _columns(source: DataSource, field: str, array: np.ndarray, where: str) -> N
     else:
         shape = list(array.shape)
         require(shape[1:] == [len(names)], f"{where}: '{field}' is of shape {shape}, but has {len(names)} names")
+
+
+def all_of(table: Table, field: str) -> np.ndarray:
+    """A field, read where it is read only when it is wanted."""
+    return table.fields[field][:]
 
 
 def _small(subject: Subject) -> DataSource:
@@ -125,8 +152,8 @@ def _labels(source: DataSource, label: np.ndarray, where: str) -> None:
 def same_data_twice(subject: Subject) -> None:
     """Opened again, it has the same samples in the same order."""
     one, other = (_again(subject, seed) for seed in (0, 1))
-    for name, array in one.fields.items():
-        same = name in other.fields and np.array_equal(array, other.fields[name])
+    for name in one.fields:
+        same = name in other.fields and np.array_equal(all_of(one, name), all_of(other, name))
         require(same, f"'{name}' differs when it is opened again; give the source a seed, and sort the names of files")
 
 

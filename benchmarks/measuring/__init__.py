@@ -1,0 +1,1 @@
+"""What benchmarks/suite.py and benchmarks/accelerator.py measure, and how."""

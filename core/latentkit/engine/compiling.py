@@ -1,0 +1,126 @@
+"""A whole execution as one compiled graph: forward, input gradients, and each phase's gradient for its own parts.
+
+The execution is traced as it runs, down to the operations that autograd itself calls, so that the graph computes what
+the execution computes and no part has to be written for it. TorchInductor turns the graph into code of this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import abc
+from typing import Any
+
+import attrs
+import torch
+
+from latentkit.data.cache import default_folder
+from latentkit.engine.program import Outcome, Program, Values
+from latentkit.engine.rewriting import simplified
+from latentkit.engine.tracing import (
+    Context,
+    Place,
+    Traced,
+    Untraceable,
+    looks,
+    places_of,
+    runs_as_it_is,
+    tensors_of,
+    unchanged,
+)
+
+_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+Function = abc.Callable[..., abc.Sequence[Any]]
+Backend = abc.Callable[[torch.fx.GraphModule, list[Any]], Function]
+
+
+def inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Function:
+    """Code for this machine by TorchInductor, kept on disk from run to run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own modules, about each other
+        from torch import _inductor
+        from torch._guards import TracingContext, tracing
+        from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+        from torch._subclasses import FakeTensorMode
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+        # Torch's own default, which it may have noted already, is a folder for temporary files: it does not survive a
+        # restart of the machine. One that the user has chosen does stay.
+        if os.environ.get(_CACHE, default_cache_dir()) == default_cache_dir():
+            os.environ[_CACHE] = str(default_folder() / "compiled")
+        # Parts with dropout are to draw what they would draw uncompiled (fallback_random).
+        # Without a context of this kind the compiler's cache is passed over.
+        sizes = FakeTensorMode(shape_env=ShapeEnv())
+        fixed: list[Any] = [sizes.from_tensor(tensor, static_shapes=True) for tensor in inputs]
+        with tracing(TracingContext(sizes)):
+            compiled: Function = _inductor.compile(simplified(graph), fixed, options={"fallback_random": True})
+    return compiled
+
+
+def as_traced(graph: torch.fx.GraphModule, inputs: list[Any]) -> Function:
+    """The graph's operations one by one, to the bit what is computed uncompiled; for tests."""
+    return graph
+
+
+class Compiler:
+    """Compiles each program at its first execution; what cannot be compiled runs as it is, and is told once.
+
+    Args:
+        context: what an execution runs in (autocast).
+        backend: from a graph to a function.
+    """
+
+    def __init__(self, context: Context, backend: Backend = inductor) -> None:
+        self.context, self.backend = context, backend
+        self.known: dict[Program, _Compiled | None] = {}
+
+    def __call__(self, program: Program, values: Values) -> Outcome | None:
+        """What the execution yields; ``None`` where this program, or values of these shapes, are not compiled."""
+        if program not in self.known:
+            self.known[program] = self._compiled(program, values)
+        compiled = self.known[program]
+        return compiled(values) if compiled is not None and compiled.fits(values) else None
+
+    def _compiled(self, program: Program, values: Values) -> _Compiled | None:
+        try:
+            return _Compiled.of(program, values, self.context, self.backend)
+        except Exception as error:  # parts are anybody's code, and so much can be missing for a compiler to work
+            runs_as_it_is(program, "compiled", error)
+        return None
+
+
+@attrs.frozen(eq=False)
+class _Compiled:
+    program: Program
+    function: Function
+    weights: list[Place]
+    inputs: tuple[object, ...]
+    """What the values look like that it was made for."""
+    outcome: abc.Callable[[abc.Sequence[Any]], Outcome]
+
+    @classmethod
+    def of(cls, program: Program, values: Values, context: Context, backend: Backend) -> _Compiled:
+        """Trace and compile.
+
+        Raises:
+            Untraceable: ranks talk within the execution, or a part keeps tensors that are none of its buffers.
+        """
+        if program.talks:
+            raise Untraceable("values go from process to process within it")
+        places = [place for module in program.modules.values() for place in places_of(module)]
+        traced = Traced(program, places, values, context)
+        inputs = [*(place.tensor for place in places), *traced.given]
+        with unchanged(program.modules):
+            graph = traced.graph(inputs)
+        with torch.no_grad():  # gradients are in the graph; none will be taken of it
+            function = backend(graph, inputs)
+        return cls(program, function, places, looks(values), traced.outcome)
+
+    def fits(self, values: Values) -> bool:
+        """Whether these values are like those that it was made for."""
+        return looks(values) == self.inputs
+
+    def __call__(self, values: Values) -> Outcome:
+        with torch.no_grad():
+            found = self.function(*(place.tensor for place in self.weights), *tensors_of(values))
+        return self.outcome(found)

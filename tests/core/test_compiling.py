@@ -1,0 +1,235 @@
+"""A compiled execution computes what the execution computes, and what cannot be compiled runs as it is."""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+from collections import abc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._inductor import config
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+import latentkit as lk
+from latentkit._building import source_of
+from latentkit.engine import training as training_module
+from latentkit.engine.compiling import Backend, Compiler, as_traced, inductor
+from latentkit.engine.program import Outcome
+from latentkit.engine.sharding import Sharding
+from latentkit.engine.training import Training
+from latentkit.engine.world import World
+from latentkit.errors import LatentkitWarning
+from latentkit.registry.manager import Registry, default_registry
+from latentkit.runs.course import Course
+from latentkit.settings import Settings
+
+Start = abc.Callable[..., Training]
+SYSTEMS = sorted(path.stem for path in (Path(__file__).parent / "systems").glob("*.toml"))
+FROM_FILES = ("biggan-128", "gaia-128", "stylealae-bedroom", "stylealae-celeba128", "stylealae-celebahq256",
+              "stylealae-ffhq", "stylealae-mnist")  # fmt: skip
+"""The same recipes as others, on pictures that are not here."""
+AE = {"parts.E.channels_base": 4, "parts.G.channels_base": 4, "train.batch": 8, "train.log_every": 1,
+      "data.count": 64, "data.resolution": 8}  # fmt: skip
+
+
+BLOB: dict[str, object] = {
+    "data": {"use": "toy.images"}, "draw": {"z": {"use": "normal", "dim": 3}}, "parts": {"G": {"use": "toy.blobs"}},
+    "phase": {"draw": {"train": ["G"], "loss": {"it": {"use": "core.l2", "of": "G(z)", "to": "x"}}}},
+    "train": {"batch": 4, "steps": 1},
+}  # fmt: skip
+"""One parameter and a few operations: code that is soon made."""
+
+
+def compiled(training: Training, backend: Backend) -> Training:
+    training.compiler = Compiler(training.settings.autocast, backend)
+    return training
+
+
+def outcomes(training: Training, steps: int) -> list[Outcome]:
+    """Of all executions."""
+    found: list[Outcome] = []
+    update = training._update
+
+    def noted(program: Any, outcome: Outcome, updates: Any) -> None:
+        found.append(outcome)
+        update(program, outcome, updates)
+
+    training._update = noted  # type: ignore[method-assign]
+    for _ in range(steps):
+        training.step()
+    return found
+
+
+def tensors(outcome: Outcome) -> dict[str, Tensor]:
+    found = {"/".join(key): value for key, value in outcome.terms.items()}
+    for phase, gradients in outcome.gradients.items():
+        found |= {f"{phase}/{at}": gradient for at, gradient in enumerate(gradients) if gradient is not None}
+    return found
+
+
+def weights(training: Training) -> dict[str, Tensor]:
+    parts = {name: part.state_dict() for name, part in training.modules.items()}
+    return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()} | training.states
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_traced_graph_of_a_system_computes_it_to_the_bit(system: str, start: Start) -> None:
+    plain, traced = start(system), compiled(start(system), as_traced)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pairs = list(zip(outcomes(plain, 3), outcomes(traced, 3), strict=True))
+    for one, other in pairs:
+        mine, theirs = tensors(one), tensors(other)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    assert traced.compiler is not None
+    assert all(traced.compiler.known.values())
+    after, there = weights(plain), weights(traced)
+    assert all(torch.equal(after[key], there[key]) for key in after)
+
+
+def test_code_for_this_machine_has_the_gradients_of_the_program_and_is_kept_for_the_next_run(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
+    monkeypatch.setattr(config, "cpp_cache_precompile_headers", False)  # pays for large graphs
+    monkeypatch.setattr(config.cpp, "vec_isa_ok", True)
+    monkeypatch.setattr(config, "compile_threads", 1)
+    plain, coded = start(BLOB, precision="float64"), compiled(start(BLOB, precision="float64"), inductor)
+    for one, other in zip(outcomes(plain, 2), outcomes(coded, 2), strict=True):
+        mine, theirs = tensors(one), tensors(other)
+        assert mine.keys() == theirs.keys()
+        for key in mine:
+            torch.testing.assert_close(theirs[key], mine[key], rtol=1e-10, atol=1e-12)
+    assert coded.compiler is not None
+    assert all(coded.compiler.known.values())
+    assert list((tmp_path / "latentkit/compiled/fxgraph").rglob("*"))
+
+
+def test_a_part_that_looks_at_numbers_is_told_once_and_runs_as_it_is(start: Start) -> None:
+    plain, traced = start("vae"), compiled(start("vae"), as_traced)
+    for training in (plain, traced):
+        encode = training.modules["E"]
+        encode.register_forward_hook(
+            lambda module, given, result: result if float(result[0].detach().sum()) < 1e9 else None
+        )
+    with pytest.warns(LatentkitWarning) as told:
+        found = outcomes(traced, 2)
+    (message,) = [str(warning.message) for warning in told]
+    assert message.startswith("phase 'elbo' is not compiled, and runs as it is: ")
+    assert "data-dependent" in message.lower() or "DataDependent" in message
+    for one, other in zip(outcomes(plain, 2), found, strict=True):
+        mine, theirs = tensors(one), tensors(other)
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_a_part_that_keeps_a_tensor_beside_its_buffers_is_not_compiled(start: Start) -> None:
+    training = compiled(start("vae"), as_traced)
+    encode = training.modules["E"]
+
+    def keep(module: torch.nn.Module, given: tuple[Tensor, ...], result: Any) -> None:
+        module.seen = result[0].detach()
+
+    encode.register_forward_hook(keep)
+    with pytest.warns(LatentkitWarning, match="part 'E' sets seen, a tensor that is no buffer, while it computes"):
+        training.step()
+    assert type(encode.seen) is Tensor
+
+
+def test_values_of_other_sizes_run_as_they_are(start: Start) -> None:
+    plain, traced = start("vae"), compiled(start("vae"), as_traced)
+    for training in (plain, traced):
+        training.step()
+    few = {"elbo": {"x": torch.rand(3, 1, 8, 8), "eps": torch.randn(3, plain.wiring.draws["eps"].shape(3)[1])}}
+    mine, theirs = plain.step(few), traced.step(few)
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_what_goes_from_process_to_process_within_an_execution_is_not_compiled(start: Start) -> None:
+    training = compiled(start("gan", {"parts.G.bn": True}), as_traced)
+    training.sharding = Sharding(training.wiring, World(rank=0, size=2), training.batch)
+    (group, *_) = training.groups
+    program = training._program(group)
+    assert program is not None
+    assert program.talks
+    compiler = training.compiler
+    assert compiler is not None
+    with pytest.warns(LatentkitWarning, match="values go from process to process within it"):
+        found = compiler(program, {})
+    assert found is None
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that are compiled are only traced."""
+    monkeypatch.setattr(training_module, "Compiler", functools.partial(Compiler, backend=as_traced))
+
+
+@pytest.mark.usefixtures("quickly")
+def test_a_compiled_run_is_recorded_and_continued_as_one(tmp_path: Path) -> None:
+    straight = lk.train("ae", tmp_path / "a", steps=4, overrides=AE, compile=True)
+    lk.train("ae", tmp_path / "b", steps=2, overrides=AE, compile=True)
+    assert json.loads((tmp_path / "b/state.json").read_text())["settings"]["compile"] is True
+    continued = lk.train(None, tmp_path / "b", steps=4, resume=True)
+    assert json.loads((tmp_path / "b/state.json").read_text())["settings"]["compile"] is True
+    losses = [[line["reconstruct.data"] for line in run.metrics] for run in (straight, continued)]
+    assert len(losses[0]) == 4
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.usefixtures("quickly")
+def test_another_setting_than_the_runs_own_is_said_aloud(tmp_path: Path) -> None:
+    lk.train("ae", tmp_path / "a", steps=1, overrides=AE, compile=True, threads=1)
+    said: list[str] = []
+    lk.train(
+        None, tmp_path / "a", steps=2, resume=True, compile=False, threads=1, precision="bfloat16", say=said.append
+    )
+    assert "compile off, where the run had on" in said
+    assert "precision bfloat16, where the run had float32" in said
+    assert not [line for line in said if line.startswith("threads")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(lk.recipes()) - set(FROM_FILES)))
+def test_the_code_of_a_shipped_recipe_has_its_gradients(
+    name: str, narrow: abc.Callable[..., dict[str, object]]
+) -> None:
+    registry = default_registry()
+    course = Course.of(source_of(name, narrow(name), registry), registry)
+    registry.activate(course.components)
+
+    def gradients(**settings: Any) -> list[dict[str, Tensor]]:
+        training = _last_stage(course, registry, Settings(**settings))
+        found = [tensors(outcome) for outcome in outcomes(training, 1)]
+        assert training.compiler is None or all(training.compiler.known.values())
+        return found
+
+    exact = gradients(precision="float64")
+    double = _furthest(gradients(precision="float64", compile=True), exact)
+    plain, coded = (_furthest(gradients(compile=on), exact) for on in (False, True))
+    print(f"\n{name}: float64 {double:.1e}; float32 {coded:.1e}, uncompiled {plain:.1e}")
+    assert double <= 1e-10
+    # In float32 what is compiled may round otherwise, but not more.
+    assert coded <= max(1e-5, 3 * plain)
+
+
+def _furthest(found: list[dict[str, Tensor]], exact: list[dict[str, Tensor]]) -> float:
+    """The largest difference of a term or gradient, over the largest gradient of its execution."""
+    apart = []
+    for mine, theirs in zip(found, exact, strict=True):
+        assert mine.keys() == theirs.keys()
+        scale = max(float(value.abs().max()) for key, value in theirs.items() if key.partition("/")[2].isdecimal())
+        apart += [float((mine[key].double() - theirs[key]).abs().max()) / max(scale, float(theirs[key].abs().max()))
+                  for key in mine]  # fmt: skip
+    return max(apart)
+
+
+def _last_stage(course: Course, registry: Registry, settings: Settings) -> Training:
+    index = len(course.wirings) - 1
+    return Training(course.wirings[index], registry, course.samples(index), settings)
