@@ -46,12 +46,11 @@ def join(device: str) -> World:
     """
     if launched() and not dist.is_initialized():
         store = board()
-        if several_machines():
-            address = choose_interface()
-            if address:
-                reach_all(store, address)
         backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
         try:
+            address = choose_interface() if several_machines() else ""
+            if address:
+                reach_all(store, address)
             dist.init_process_group(backend, store=_part(store, "group"), rank=rank(), world_size=size())
         except (RuntimeError, ValueError) as error:
             raise _unreachable(error) from None
