@@ -221,10 +221,24 @@ class Faulty(lk.Mapping):
         return made[self.fault]()  # type: ignore[no-any-return]
 
 
+@attrs.frozen(kw_only=True)
+class Normalizing(lk.Mapping):
+    """Batch norm, and perhaps a mean over the batch besides."""
+
+    ports: ClassVar[str] = "h: latent[dim] -> g: latent[dim]"
+    batch_norm_only: ClassVar[bool] = True
+    dim: int | None = None
+    mixes: bool = False
+
+    def build(self) -> nn.Module:
+        assert self.dim is not None
+        return nn.Sequential(nn.BatchNorm1d(self.dim), Mixing() if self.mixes else nn.Identity())
+
+
 class FaultyPlugin:
     @lk.hookimpl
     def latentkit_components(self) -> dict[str, object]:
-        return {"part": Faulty}
+        return {"part": Faulty, "normalizing": Normalizing}
 
 
 @pytest.fixture
@@ -288,6 +302,18 @@ def test_a_part_that_mixes_samples_must_not_declare_that_it_keeps_them_apart(
     report = faulty({"parts.M": part("mix"), "flow.w": "M(F(z))"})
     (found,) = texts(report)
     assert "[parts] M: 'M': declares independent = True, but a sample's result depends on the others" in found
+
+
+def test_a_part_that_mixes_samples_must_not_declare_that_only_batch_norm_does(
+    faulty: abc.Callable[..., lk.Report],
+) -> None:
+    trained = {"phase.generate.train": ["F", "G", "M"]}
+    normalizing = {"use": "faulty.normalizing"}
+    assert texts(faulty({"parts.M": normalizing | {"mixes": False}, "flow.w": "M(F(z))", **trained})) == []
+    (found,) = texts(faulty({"parts.M": normalizing | {"mixes": True}, "flow.w": "M(F(z))", **trained}))
+    fact = "declares batch_norm_only = True, but a sample's result depends on the others in its batch"
+    assert f"[parts] M: 'M': {fact}, not by batch norm alone" in found
+    assert "let Normalizing declare batch_norm_only = False" in found
 
 
 def test_a_part_with_dropout_must_declare_that_it_draws(faulty: abc.Callable[..., lk.Report]) -> None:

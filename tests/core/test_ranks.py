@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from collections import abc
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 
 import latentkit as lk
 from latentkit._building import wired
-from latentkit.engine import joining
+from latentkit.engine import joining, reaching
 from latentkit.engine.sharding import Sharding
+from latentkit.engine.statistics import share_statistics
 from latentkit.engine.world import World
 from latentkit.errors import LatentkitError
 
@@ -33,8 +37,9 @@ OF_EACH_KIND = {
     "ogan": "batch norm, a joint step, a loss of the whole batch",
     "stylealae-digits": "all stages, [state], styles of two codes",
     "vampprior": "a prior of the system's own posteriors",
-    "wgan-gp": "an input gradient between two batches",
+    "wgan-gp": "an input gradient between two batches, here through batch norm",
 }
+MORE: dict[str, dict[str, object]] = {"wgan-gp": {"parts.D.normalization": "batch"}}
 SIDES = {"cyclegan": 16, "gaia": 16, "gaia-128": 16, "gaia-paper": 16, "gaia-simple": 32}
 """Of images of recipes that normalise deep inside: of 8 x 8 next to nothing is left there, and what is divided by its
 variance grows a thousandfold in every step, of one process alone as well."""
@@ -76,7 +81,8 @@ def is_as_one(found: dict[str, object]) -> bool:
 def of_each_kind(
     ranks: Ranks, narrow: Narrow, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, object]]:
-    return compared(ranks, tmp_path_factory.mktemp("ranks"), {name: overlay(name, narrow) for name in OF_EACH_KIND}, 6)
+    recipes = {name: overlay(name, narrow) | MORE.get(name, {}) for name in OF_EACH_KIND}
+    return compared(ranks, tmp_path_factory.mktemp("ranks"), recipes, 6)
 
 
 @pytest.mark.parametrize("name", OF_EACH_KIND)
@@ -91,6 +97,44 @@ def test_two_processes_train_every_shipped_recipe_as_one_does(ranks: Ranks, narr
         print(f"{name:22} terms {line['terms']:.0e}  weights {line['weights']:.0e}  without gradient: {line['nil']}")
     assert {name: line for name, line in found.items() if not is_as_one(line)} == {}
     assert len(found) == len(lk.recipes())
+
+
+class Alone:
+    """A world of one rank."""
+
+    size = 1
+
+    def whole(self, value: torch.Tensor) -> torch.Tensor:
+        return value
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"affine": False, "momentum": None}, {"track_running_stats": False}, {"eps": 0.1, "momentum": 0.5}]
+)
+def test_a_norm_over_ranks_is_torchs_batch_norm(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    part, plain = (nn.Sequential(nn.BatchNorm2d(3, dtype=torch.float64, **options)) for _ in range(2))
+    share_statistics(part, Alone())  # type: ignore[arg-type]
+    assert type(part[0]) is not nn.BatchNorm2d
+    for training in (True, True, False):
+        part.train(training)
+        plain.train(training)
+        x = torch.randn(4, 3, 2, 2, dtype=torch.float64) + 5
+        torch.testing.assert_close(part(x), plain(x), rtol=0, atol=1e-13)
+    assert part.state_dict().keys() == plain.state_dict().keys()
+    for key, value in plain.state_dict().items():
+        torch.testing.assert_close(part.state_dict()[key], value, rtol=0, atol=1e-13)
+
+
+def test_a_part_with_batch_norm_alone_is_computed_by_each_rank_for_its_own() -> None:
+    wiring = wired("ogan")
+    sharding = Sharding(wiring, World(rank=0, size=2), 8)
+    assert {sharding.of(node) for node in wiring.graph.nodes if node.op == "call"} == {"own"}
+    wiring = wired("pggan")
+    sharding = Sharding(wiring, World(rank=0, size=2), 8)
+    assert {sharding.of(node) for node in wiring.graph.nodes if node.op == "call" and node.callee[0] == "D"} == {
+        "whole"
+    }
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
@@ -208,11 +252,30 @@ def test_a_meeting_place_that_is_not_there_is_named(first_of_two: pytest.MonkeyP
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         first_of_two.setenv("MASTER_PORT", str(free.getsockname()[1]))
-    with pytest.raises(LatentkitError, match=r"cannot reach each other: .*\n  they meet at 127.0.0.1:\d+"):
+    with pytest.raises(LatentkitError, match=r"cannot reach each other: .*\n  They meet at 127.0.0.1:\d+"):
         joining.join("cpu")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="interfaces are found on Linux")
 def test_the_interface_is_the_one_by_which_the_first_process_is_reached(first_of_two: pytest.MonkeyPatch) -> None:
-    assert joining._interface() == ("lo" if sys.platform == "linux" else "")
+    assert reaching.addresses()["lo"] == "127.0.0.1"
+    first_of_two.setenv(reaching.INTERFACE, "no-such-interface")
+    assert reaching.choose_interface() == ""  # the user's choice stands
+    first_of_two.delenv(reaching.INTERFACE)
+    assert reaching.choose_interface() == "127.0.0.1"
+    assert os.environ[reaching.INTERFACE] == "lo"
+    first_of_two.delenv(reaching.INTERFACE)
     first_of_two.setenv("MASTER_ADDR", "no-such-host.invalid")
-    assert joining._interface() == ""
+    assert reaching.choose_interface() == ""
+
+
+def test_a_process_that_is_not_reached_is_named(first_of_two: pytest.MonkeyPatch) -> None:
+    first_of_two.setenv(reaching.INTERFACE, "lo")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = free.getsockname()[1]
+    store = dist.HashStore()
+    store.set("address 1", f"127.0.0.1 {gone}")
+    store.set("reaches 1", "")
+    with pytest.raises(LatentkitError, match=r"process 0 does not reach process 1 at 127\.0\.0\.1: "):
+        reaching.reach_all(store, "127.0.0.1")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import socket
-import struct
-import sys
 import time
 import uuid
 from datetime import timedelta
@@ -16,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from latentkit.engine.launching import launched, rank, several_machines, size
+from latentkit.engine.reaching import choose_interface, reach_all
 from latentkit.engine.world import World
 from latentkit.errors import LatentkitError
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 PATIENCE = timedelta(minutes=3)
 """For meeting. Once they have met, one may wait longer for what another reads or writes."""
-_INTERFACE = "GLOO_SOCKET_IFNAME"
-_ADDRESS_OF_INTERFACE = 0x8915  # SIOCGIFADDR of Linux
 
 
 class Unmet(LatentkitError):
@@ -46,20 +42,16 @@ def join(device: str) -> World:
         device: where this process computes; decides how they talk, over NCCL between GPUs, else over Gloo.
 
     Raises:
-        Unmet: the others cannot be reached.
+        LatentkitError: the others cannot be reached.
     """
     if launched() and not dist.is_initialized():
         store = board()
-        if several_machines():
-            _talk_over(_interface())
         backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
         try:
-            # A group has one limit for everything. The first one's is that of meeting, the one that stays has torch's.
-            for name, kind, limit in (("trial", "gloo", PATIENCE), ("group", backend, None)):
-                apart = _part(store, name)
-                dist.init_process_group(kind, store=apart, rank=rank(), world_size=size(), timeout=limit)
-                if name == "trial":
-                    dist.destroy_process_group()
+            address = choose_interface() if several_machines() else ""
+            if address:
+                reach_all(store, address)
+            dist.init_process_group(backend, store=_part(store, "group"), rank=rank(), world_size=size())
         except (RuntimeError, ValueError) as error:
             raise _unreachable(error) from None
     return World.joined()
@@ -115,36 +107,5 @@ def _answering(store: Store) -> str:
 
 def _unreachable(error: Exception) -> Unmet:
     fact = str(error).partition("\n")[0]
-    over = os.environ.get(_INTERFACE)
-    hint = f"they meet at {os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-    hint += f", and talk over the network interface {over} (set {_INTERFACE} to take another one)" if over else ""
-    return Unmet(f"the processes that torchrun started cannot reach each other: {fact}\n  {hint}")
-
-
-def _talk_over(interface: str) -> None:
-    # Left alone, gloo takes the address that the machine's name stands for, often one that only itself can reach.
-    if interface:
-        os.environ.setdefault(_INTERFACE, interface)
-
-
-def _interface() -> str:
-    """The network interface by which this machine reaches the first process; empty where that cannot be told."""
-    if not sys.platform.startswith("linux"):
-        return ""
-    import fcntl
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))  # sends nothing
-        except OSError:
-            return ""
-        own = probe.getsockname()[0]
-        for _, name in socket.if_nameindex():
-            request = struct.pack("256s", name.encode())
-            try:
-                found = fcntl.ioctl(probe.fileno(), _ADDRESS_OF_INTERFACE, request)
-            except OSError:  # it has no address
-                continue
-            if socket.inet_ntoa(found[20:24]) == own:
-                return name
-    return ""
+    place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    return Unmet(f"the processes that torchrun started cannot reach each other: {fact}\n  They meet at {place}")

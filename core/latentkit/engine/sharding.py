@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from latentkit.engine.world import World
 from latentkit.errors import LatentkitError
+from latentkit.interfaces import Part
 from latentkit.wiring.batching import REORDERING, batch_shares
 from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Wiring
@@ -18,6 +19,11 @@ from latentkit.wiring.wiring import Wiring
 Placement = Literal["", "own", "whole"]
 """No batch; this rank's samples; all samples."""
 _COUPLING = REORDERING | {"batch_mean"}
+
+
+def couples(part: Part) -> bool:
+    """Whether a part has to be given the samples of all ranks."""
+    return part.stochastic or not (part.independent or part.batch_norm_only)
 
 
 class Sharding:
@@ -70,11 +76,11 @@ class Sharding:
         return "whole" if given == {"whole"} and node.op != "call" else "own"
 
     def couples(self, node: Node) -> bool:
-        """Whether a sample's result depends on others, so that all have to be there."""
+        """Whether all samples have to be there."""
         if node.op in _COUPLING:
             return True
         part: Any = self.wiring.parts[node.callee[0]] if node.op == "call" else node.value
-        return node.op in ("call", "apply") and (not part.independent or part.stochastic)
+        return node.op in ("call", "apply") and couples(part)
 
     def moves(self, nodes: abc.Sequence[Node]) -> bool:
         """Whether an instruction needs what other ranks have."""

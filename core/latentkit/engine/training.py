@@ -20,7 +20,8 @@ from latentkit.engine.merging import can_share
 from latentkit.engine.optimizing import optimizer_of
 from latentkit.engine.plan import active_terms, groups, plan
 from latentkit.engine.program import Outcome, Program, Values
-from latentkit.engine.sharding import Sharding
+from latentkit.engine.sharding import Sharding, couples
+from latentkit.engine.statistics import share_statistics
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.engine.system import System
 from latentkit.engine.updates import Buckets, Kind, Kinds, Slot, apply, buckets, count
@@ -68,6 +69,9 @@ class Training:
         self.sharding = None if self.world.alone else Sharding(wiring, self.world, self.batch)
         self.system = self._system(registry, self.seed)
         self.modules = self.system.modules_by_name()
+        for name in self.modules if self.sharding is not None else ():
+            if not couples(wiring.parts[name]):
+                share_statistics(self.modules[name], self.world)
         self.streams = Streams(self.seed, self.device)
         self.data = {name: Batches(found, self.batch, self.seed, self.device, self.dtype, self.world)
                      for name, found in (samples or {}).items()}  # fmt: skip

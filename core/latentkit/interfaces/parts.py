@@ -40,6 +40,9 @@ class Part(Component):
     independent: ClassVar[bool] = False
     """Each sample's result depends on that sample alone; declare it where it holds (never with batch statistics).
     Calls of such a part may be run as one."""
+    batch_norm_only: ClassVar[bool] = False
+    """Nothing couples samples but torch's batch norms, if there are any; several processes then share their statistics,
+    and each computes its own samples. Where samples are coupled otherwise, each process computes all of them."""
     stochastic: ClassVar[bool] = False
     """Draws numbers of its own (dropout), so that generator states must be saved."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latentkit.engine.program import Program
+from latentkit.engine.statistics import batch_norms
 from latentkit.errors import Problem
 from latentkit.interfaces import Part
 from latentkit.proof.shapes import tensors_in
@@ -19,7 +20,7 @@ Slots = abc.Sequence[Any]
 
 
 class Declarations:
-    """Looks at each call of a part once: ``independent`` and ``stochastic`` must be as declared."""
+    """Looks at each call of a part once: ``independent``, ``batch_norm_only``, ``stochastic`` must be as declared."""
 
     def __init__(self, wiring: Wiring, modules: abc.Mapping[str, nn.Module]) -> None:
         self.wiring, self.modules = wiring, modules
@@ -71,20 +72,27 @@ class Declarations:
         """Half a batch must give half the result; both times from the same buffers, which a call may change."""
         name, part, function = self._part(node)
         buffers = [(buffer, buffer.clone()) for buffer in self.modules[name].buffers()]
-        if not part.independent or not args or not all(isinstance(arg, Tensor) for arg in args):
+        norms = [norm for norm in batch_norms(self.modules[name]) if norm.training and not part.independent]
+        declared = "independent" if part.independent else "batch_norm_only" if part.batch_norm_only else ""
+        if not declared or not args or not all(isinstance(arg, Tensor) for arg in args):
             return
         count = len(args[0]) if args[0].ndim else 0
         if count < 2 or any(arg.ndim == 0 or len(arg) != count for arg in args):
             return
         with torch.no_grad():
+            for norm in norms:
+                norm.eval()
             result = function(*args)
             _put_back(buffers)
             half = function(*[arg[: count // 2] for arg in args])
             _put_back(buffers)
+            for norm in norms:
+                norm.train()
         for mine, theirs in zip(tensors_in(half), tensors_in(result), strict=False):
             if not torch.allclose(mine, theirs[: count // 2].detach(), rtol=1e-3, atol=1e-4, equal_nan=True):
-                fact = "declares independent = True, but a sample's result depends on the others in its batch"
-                self._fault(name, fact, f"let {type(part).__name__} declare independent = False")
+                also = "" if part.independent else ", not by batch norm alone"
+                fact = f"declares {declared} = True, but a sample's result depends on the others in its batch{also}"
+                self._fault(name, fact, f"let {type(part).__name__} declare {declared} = False")
                 return
 
 

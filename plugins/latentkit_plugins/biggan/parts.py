@@ -46,6 +46,7 @@ class BigGenerator(_Conditional, Generator):
     """
 
     ports: ClassVar[str] = "z: latent[dim], y: label[classes] -> x: image[channels, height, width] in range"
+    batch_norm_only: ClassVar[bool] = True
     dim: int | None = None
     embedding: int = attrs.field(default=128, validator=ge(1))
     """Numbers to which a condition is mapped, without bias, and for all blocks alike."""

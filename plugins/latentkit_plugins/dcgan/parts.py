@@ -42,6 +42,8 @@ class _Convolutional(Part):
     eps: float = attrs.field(default=1e-3, validator=gt(0))
     momentum: float = 0.01
 
+    batch_norm_only: ClassVar[bool] = True
+
     @property
     def independent(self) -> bool:  # type: ignore[override]  # an option decides here, not the class
         """False with batch norm, whose statistics couple the batch."""
