@@ -160,7 +160,7 @@ class Batches:
             self.tensors[field] = torch.from_numpy(np.require(found, requirements=["C", "W"])).to(self.device)
             return
         rows = found if isinstance(found, Rows) else Held(found)
-        self.reader = Reader(rows, self._wanted, pinned=self.device.type == "cuda")
+        self.reader = Reader(rows, self._wanted, self.device)
 
     @functools.cached_property
     def few(self) -> dict[str, np.ndarray]:
