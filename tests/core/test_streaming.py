@@ -500,3 +500,15 @@ def test_a_run_that_meets_an_unreadable_picture_ends_and_keeps_its_checkpoint(
     trained("run", resume=True)
     assert json.loads((tmp_path / "run" / "state.json").read_text())["step"] == 11
     assert children() == []
+
+
+def test_figures_of_a_streamed_run_are_those_of_one_in_memory(trained: abc.Callable[..., Path]) -> None:
+    registry = with_stand_ins(default_registry())
+    images = {"labels": True, "gives": {"x": "image", "y": "label"}}
+    names = ["pixel-reconstruction", "sharpness"]
+    kept, streamed = (
+        lk.evaluate(trained(stream, stream=stream, split=0.5, **images), names, registry=registry)
+        for stream in ("never", "always")
+    )
+    assert len([result for result in kept if result.value is not None]) >= 2
+    assert kept == streamed
