@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 from collections import abc
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +32,7 @@ from latentkit.interfaces import (
     Metric,
     Observer,
     Prior,
+    Rows,
     Table,
 )
 from latentkit.optimizers import Optimizer, Slots
@@ -41,7 +43,7 @@ from latentkit.testing import Example
 
 FAULTS: dict[str, tuple[object, str]] = {}
 """Bare names to components and properties."""
-Fields = dict[str, np.ndarray]
+Fields = dict[str, np.ndarray | Rows]
 Rate = float | Tensor
 ONE = Constant(1.0)
 LATENT = "z: latent[dim] -> w: latent[dim]"
@@ -525,6 +527,38 @@ def always_square(height: int, width: int, channels: int) -> Fields:
 @source()
 def real_numbers(height: int, width: int, channels: int) -> Fields:
     return {"image": black(4, channels, height, width) / 255}
+
+
+@attrs.frozen(eq=False)
+class Tiles(Rows):
+    """Images of their own index; ``shuffled`` gives them in any order, ``held`` cannot be sent to another process."""
+
+    shape: tuple[int, int, int, int]
+    shuffled: bool = False
+    held: object = None
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        order = np.sort(indices) if self.shuffled else indices
+        return np.zeros((len(order), *self.shape[1:]), np.uint8) + order.astype(np.uint8)[:, None, None, None]
+
+
+@fault("opens as offered")
+@source()
+def in_another_order(height: int, width: int, channels: int) -> Fields:
+    return {"image": Tiles((4, channels, height, width), shuffled=True)}
+
+
+@fault("opens as offered")
+@source()
+def with_a_lock(height: int, width: int, channels: int) -> Fields:
+    return {"image": Tiles((4, channels, height, width), held=threading.Lock())}
+
+
+@fault("opens as offered")
+@attrs.frozen(kw_only=True)
+class FallingShards(DataSource):
+    def open(self, height: int, width: int, channels: int) -> Table:
+        return Table({"image": Tiles((4, channels, height, width))}, np.array([0, 3, 2]))
 
 
 @fault("same data twice")

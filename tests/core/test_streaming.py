@@ -177,7 +177,7 @@ def settled(reader: Reader) -> None:
 
 def test_a_few_batches_are_read_ahead_and_no_more() -> None:
     rows = Counted()
-    reader = Reader(rows, lambda position: (np.array([position]), None), pinned=False)
+    reader = Reader(rows, lambda position: (np.array([position]), None), CPU)
     for position in range(50):
         assert int(reader.take(position).flatten()[0]) == position
         assert sorted(reader.ahead) == list(range(position + 1, position + 1 + DEPTH))
@@ -189,7 +189,7 @@ def test_a_few_batches_are_read_ahead_and_no_more() -> None:
 
 def test_a_batch_that_is_asked_for_twice_is_read_once() -> None:
     rows = Counted()
-    reader = Reader(rows, lambda position: (np.array([position]), None), pinned=False)
+    reader = Reader(rows, lambda position: (np.array([position]), None), CPU)
     assert torch.equal(reader.take(3), reader.take(3))
     settled(reader)
     assert rows.read == list(range(3, 4 + DEPTH))
@@ -332,7 +332,7 @@ def test_a_part_without_a_usable_picture_is_refused(pictures: Path, tmp_path: Pa
 
 
 def test_labels_that_would_be_skipped_on_the_way_are_refused(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match='stream = "always" skips pictures only where it needs no labels'):
+    with pytest.raises(DataError, match="skipped only where they have no labels"):
         folder_samples(pictures, "always", tmp_path, small="skip")
 
 
@@ -358,7 +358,7 @@ class Unpackable(Counted):
     ],
 )
 def test_rows_that_break_their_promise_are_named(rows: Rows, message: str) -> None:
-    reader = Reader(rows, lambda position: (np.array([position]), None), pinned=False)
+    reader = Reader(rows, lambda position: (np.array([position]), None), CPU)
     with pytest.raises(DataError, match=re.escape(message)):
         reader.take(0)
     reader.close()
@@ -500,3 +500,15 @@ def test_a_run_that_meets_an_unreadable_picture_ends_and_keeps_its_checkpoint(
     trained("run", resume=True)
     assert json.loads((tmp_path / "run" / "state.json").read_text())["step"] == 11
     assert children() == []
+
+
+def test_figures_of_a_streamed_run_are_those_of_one_in_memory(trained: abc.Callable[..., Path]) -> None:
+    registry = with_stand_ins(default_registry())
+    images = {"labels": True, "gives": {"x": "image", "y": "label"}}
+    names = ["pixel-reconstruction", "sharpness"]
+    kept, streamed = (
+        lk.evaluate(trained(stream, stream=stream, split=0.5, **images), names, registry=registry)
+        for stream in ("never", "always")
+    )
+    assert len([result for result in kept if result.value is not None]) >= 2
+    assert kept == streamed

@@ -215,7 +215,7 @@ class _Process:
                 pipe.close()
 
 
-_HERE = "\n  --resume continues the run; with the option workers = 0 this process reads the data itself"
+_HERE = "\n  --resume continues the run; where the source has the option workers, 0 reads in this process"
 
 
 def _filled(pipe: BinaryIO, out: Pixels) -> bool:

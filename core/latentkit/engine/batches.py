@@ -153,18 +153,14 @@ class Batches:
     def _take_up(self, field: str) -> None:
         found = self.samples.table.fields[field]
         if not isinstance(found, Rows) and (field != "image" or found.nbytes <= _memory(self.device) // _SHARE):
-            self.tensors[field] = torch.from_numpy(np.require(found, requirements=["C", "W"])).to(self.device)
             counted = self.samples.counted(field)
             if counted is not None:  # one-hot rows are made per batch: of many samples and classes they are large
                 self.classes[field] = torch.eye(counted, device=self.device)
+                found = found.astype(np.int64)
+            self.tensors[field] = torch.from_numpy(np.require(found, requirements=["C", "W"])).to(self.device)
             return
         rows = found if isinstance(found, Rows) else Held(found)
-        self.reader = Reader(rows, self._wanted, pinned=self.device.type == "cuda")
-
-    @property
-    def waited(self) -> float:
-        """Seconds that steps have waited for images."""
-        return 0.0 if self.reader is None else self.reader.waited
+        self.reader = Reader(rows, self._wanted, self.device)
 
     @functools.cached_property
     def few(self) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from latentkit.engine.binding import Binder, OnePass
 from latentkit.engine.merging import Unit
 from latentkit.engine.plan import Plan, is_one
 from latentkit.engine.sharding import Sharding
+from latentkit.engine.statistics import shares_statistics
 from latentkit.engine.updates import trainable
 from latentkit.spaces import Space
 from latentkit.wiring.graph import Node
@@ -83,7 +84,11 @@ class Program:
     @property
     def talks(self) -> bool:
         """Whether values go from rank to rank within an execution."""
-        return self.sharding is not None and any(self.sharding.moves(unit) for unit in self.plan.units)
+        if self.sharding is None:
+            return False
+        called = {node.callee[0] for node in self.plan.order if node.op == "call"}
+        shared = any(shares_statistics(self.modules[name]) for name in called)
+        return shared or any(self.sharding.moves(unit) for unit in self.plan.units)
 
     def named(self, phase: Phase, gradients: Gradients) -> abc.Iterator[tuple[str, str, Tensor | None]]:
         """Part, parameter name and gradient, for all that a phase trains."""

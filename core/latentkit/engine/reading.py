@@ -34,11 +34,11 @@ class Reader:
     Args:
         rows: what is read.
         wanted: the samples of a position.
-        pinned: whether batches go to a GPU, for which memory is set apart that it can read by itself.
+        device: where batches go; for a GPU they are in memory that it can read by itself.
     """
 
-    def __init__(self, rows: Rows, wanted: Wanted, pinned: bool) -> None:
-        self.rows, self.wanted, self.pinned = rows, wanted, pinned
+    def __init__(self, rows: Rows, wanted: Wanted, device: torch.device) -> None:
+        self.rows, self.wanted, self.device = rows, wanted, device
         self.workers: Workers | None = None
         self.ahead: dict[int, tuple[Tensor, list[Future[None]]]] = {}
         self.seen: deque[int] = deque(maxlen=_HISTORY)
@@ -89,11 +89,18 @@ class Reader:
             count = self.rows.workers
             self.workers = Workers(self.rows, sensible_workers() if count is None else count, self)
         indices, runs = self.wanted(position)
-        images = torch.empty((len(indices), *self.rows.shape[1:]), dtype=torch.uint8, pin_memory=self.pinned)
+        images = self._room(len(indices))
         shares = enumerate(_pieces(indices, runs, len(self.workers)))
         return images, [
             self.workers.read(lane, indices, places, images.numpy()) for lane, places in shares if places is not None
         ]
+
+    def _room(self, count: int) -> Tensor:
+        shape = (count, *self.rows.shape[1:])
+        if self.device.type != "cuda":
+            return torch.empty(shape, dtype=torch.uint8)
+        with torch.cuda.device(self.device):  # or else a context would be made on the first of several GPUs too
+            return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
 
 
 def _pieces(indices: np.ndarray, runs: np.ndarray | None, count: int) -> list[slice | np.ndarray | None]:

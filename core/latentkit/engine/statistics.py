@@ -26,6 +26,11 @@ def share_statistics(module: nn.Module, world: World) -> None:
                 setattr(parent, name, shared[child])
 
 
+def shares_statistics(module: nn.Module) -> bool:
+    """Whether ranks talk while the module computes."""
+    return any(isinstance(inner, _Shared) for inner in module.modules())
+
+
 class _Shared(nn.Module):
     """A batch norm over all ranks. It differs from torch's ``SyncBatchNorm`` in that it can be differentiated twice,
     and works on any device.

@@ -90,7 +90,7 @@ def train_network(
     with _one_thread():
         generator = torch.Generator().manual_seed(key_seed(*key))
         optimizer = torch.optim.Adam(network.parameters(), RATE)
-        images = shrunk(pixels.float().div_(255))
+        images = torch.cat([shrunk(few.float().div_(255)) for few in torch.split(pixels, _CHUNK)])  # few are as floats
         for step, chosen in zip(range(steps), _batches(len(images), generator), strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * (0.5 + 0.5 * math.cos(math.pi * step / steps))
