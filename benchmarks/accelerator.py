@@ -30,13 +30,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from measuring import loops, rows
-from measuring.capturing import capture
 from measuring.contenders import Contender, built, looping, of_library
 from measuring.loops import Loop
 from measuring.noise import median_of
 from measuring.rounds import alternate, ratios, warmed
 from measuring.systems import HAND, System, styled
-from measuring.variants import OF_A_RUN, Variant
+from measuring.variants import OF_A_RUN, Variant, captured
 
 LIMIT = 420.0
 """Seconds after which no further contender and no further system is begun."""
@@ -47,8 +46,9 @@ VARIANTS: dict[str, Variant] = {
     "bfloat16 + channels-last": OF_A_RUN["bfloat16 + channels-last"],
     "float32, compiled": OF_A_RUN["float32, compiled"],
     "bfloat16 + channels-last, compiled": OF_A_RUN["bfloat16 + channels-last, compiled"],
-    "float32, captured": OF_A_RUN["float32"],
-    "bfloat16 + channels-last, captured": OF_A_RUN["bfloat16 + channels-last"],
+    "float32, captured": captured("float32"),
+    "bfloat16 + channels-last, captured": captured("bfloat16 + channels-last"),
+    "bfloat16 + channels-last, compiled, captured": captured("bfloat16 + channels-last, compiled"),
 }
 Row = dict[str, Any]
 
@@ -80,8 +80,7 @@ def makers(system: System, device: str, names: abc.Collection[str]) -> dict[str,
     hand = functools.partial(built, system.maker(HAND), device)
     found = {HAND: lambda: looping(HAND, official(hand()), device)}
     for name in names:
-        changed = {"changed": capture} if name.endswith("captured") else {}
-        found[name] = functools.partial(of_library, system, name, VARIANTS[name], device, **changed)
+        found[name] = functools.partial(of_library, system, name, VARIANTS[name], device)
     return found
 
 

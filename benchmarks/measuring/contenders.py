@@ -13,7 +13,6 @@ from typing import Any
 import attrs
 import torch
 
-from latentkit.engine.training import Training
 from latentkit.errors import LatentkitWarning
 from latentkit.settings import Settings
 from measuring.loops import Loop, Maker, training
@@ -78,12 +77,11 @@ def looping(name: str, loop: Loop, device: str) -> Contender:
 
 
 def of_library(
-    system: System, name: str, variant: Variant, device: str, threads: int | None = None,
-    changed: abc.Callable[[Training], Training] = lambda training: training,
+    system: System, name: str, variant: Variant, device: str, threads: int | None = None
 ) -> Contender:  # fmt: skip
     """The library under a variant."""
     settings = attrs.evolve(variant.settings, device=device, threads=threads)
-    mine = changed(training(system.recipe, settings, {**system.overrides, **variant.overrides}))
+    mine = training(system.recipe, settings, {**system.overrides, **variant.overrides})
     return Contender(name=name, step=mine.step, settings=settings, period=variant.period)
 
 

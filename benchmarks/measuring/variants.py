@@ -48,6 +48,11 @@ OF_A_RUN = PLAIN | COMPILED
 FASTEST = "bfloat16 + channels-last"
 
 
+def captured(name: str) -> Variant:
+    """The same, with each phase and its update launched as one; on a GPU."""
+    return attrs.evolve(OF_A_RUN[name], settings=attrs.evolve(OF_A_RUN[name].settings, capture=True))
+
+
 def r1_every(steps: int) -> Overrides:
     """Lazy R1: every so many steps, so many times as heavy."""
     return {"phase.discriminate.loss.r1.every": steps}

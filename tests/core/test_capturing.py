@@ -51,7 +51,8 @@ def results(outcome: Outcome) -> dict[str, object]:
 
 def captured(training: Training) -> Recorder:
     recorder = Recorder()
-    training.capturer = Capturer(training._buckets, training._performed, recorder)
+    executor = training.executor
+    executor.capturer = Capturer(executor.buckets, executor.perform, recorder)
     return recorder
 
 

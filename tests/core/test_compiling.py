@@ -17,7 +17,7 @@ from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 import latentkit as lk
 from latentkit._building import source_of
-from latentkit.engine import training as training_module
+from latentkit.engine import executing
 from latentkit.engine.compiling import Backend, Compiler, as_traced, inductor
 from latentkit.engine.program import Outcome
 from latentkit.engine.sharding import Sharding
@@ -46,20 +46,20 @@ BLOB: dict[str, object] = {
 
 
 def compiled(training: Training, backend: Backend) -> Training:
-    training.compiler = Compiler(training.settings.autocast, backend)
+    training.executor.compiler = Compiler(training.settings.autocast, backend)
     return training
 
 
 def outcomes(training: Training, steps: int) -> list[Outcome]:
     """Of all executions."""
     found: list[Outcome] = []
-    update = training._update
+    update = training.executor.update
 
     def noted(program: Any, outcome: Outcome, updates: Any) -> None:
         found.append(outcome)
         update(program, outcome, updates)
 
-    training._update = noted  # type: ignore[method-assign]
+    training.executor.update = noted  # type: ignore[method-assign]
     for _ in range(steps):
         training.step()
     return found
@@ -87,8 +87,8 @@ def test_the_traced_graph_of_a_system_computes_it_to_the_bit(system: str, start:
         mine, theirs = tensors(one), tensors(other)
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    assert traced.compiler is not None
-    assert all(traced.compiler.known.values())
+    assert traced.executor.compiler is not None
+    assert all(traced.executor.compiler.known.values())
     after, there = weights(plain), weights(traced)
     assert all(torch.equal(after[key], there[key]) for key in after)
 
@@ -107,8 +107,8 @@ def test_code_for_this_machine_has_the_gradients_of_the_program_and_is_kept_for_
         assert mine.keys() == theirs.keys()
         for key in mine:
             torch.testing.assert_close(theirs[key], mine[key], rtol=1e-10, atol=1e-12)
-    assert coded.compiler is not None
-    assert all(coded.compiler.known.values())
+    assert coded.executor.compiler is not None
+    assert all(coded.executor.compiler.known.values())
     assert list((tmp_path / "latentkit/compiled/fxgraph").rglob("*"))
 
 
@@ -158,7 +158,7 @@ def test_what_goes_from_process_to_process_within_an_execution_is_not_compiled(s
     program = training._program(group)
     assert program is not None
     assert program.talks
-    compiler = training.compiler
+    compiler = training.executor.compiler
     assert compiler is not None
     with pytest.warns(LatentkitWarning, match="values go from process to process within it"):
         found = compiler(program, {})
@@ -168,7 +168,7 @@ def test_what_goes_from_process_to_process_within_an_execution_is_not_compiled(s
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that are compiled are only traced."""
-    monkeypatch.setattr(training_module, "Compiler", functools.partial(Compiler, backend=as_traced))
+    monkeypatch.setattr(executing, "Compiler", functools.partial(Compiler, backend=as_traced))
 
 
 @pytest.mark.usefixtures("quickly")
@@ -207,7 +207,8 @@ def test_the_code_of_a_shipped_recipe_has_its_gradients(
     def gradients(**settings: Any) -> list[dict[str, Tensor]]:
         training = _last_stage(course, registry, Settings(**settings))
         found = [tensors(outcome) for outcome in outcomes(training, 1)]
-        assert training.compiler is None or all(training.compiler.known.values())
+        compiler = training.executor.compiler
+        assert compiler is None or all(compiler.known.values())
         return found
 
     exact = gradients(precision="float64")

@@ -12,27 +12,24 @@ from torch import Tensor
 
 from latentkit.engine.averaging import Average
 from latentkit.engine.batches import Batches, Samples
-from latentkit.engine.capturing import Capturer, Steps
-from latentkit.engine.compiling import Compiler
 from latentkit.engine.drawing import at_time, drawn
+from latentkit.engine.executing import Executor, Watch
 from latentkit.engine.feeding import Feed, Injected, check_injected
 from latentkit.engine.merging import can_share
 from latentkit.engine.optimizing import optimizer_of
 from latentkit.engine.plan import active_terms, groups, plan
-from latentkit.engine.program import Outcome, Program, Values
+from latentkit.engine.program import Outcome, Program
 from latentkit.engine.sharding import Sharding, couples
 from latentkit.engine.statistics import share_statistics
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.engine.system import System
-from latentkit.engine.updates import Buckets, Kind, Kinds, Slot, apply, buckets, count
+from latentkit.engine.updates import Slot
 from latentkit.engine.world import World
 from latentkit.recipe.quantities import Constant, Formula, Quantity, is_static
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
 from latentkit.wiring.components import Components
 from latentkit.wiring.wiring import Phase, Wiring
-
-Watch = abc.Callable[[Program, abc.Sequence[Any], Outcome], None]
 
 
 class Training:
@@ -86,8 +83,7 @@ class Training:
         """States of the default generators from a checkpoint, where parts have dropout."""
         self.programs: dict[object, Program | None] = {}
         self.groups = groups(wiring)
-        self.compiler = Compiler(self.settings.autocast) if self.settings.compile else None
-        self.capturer = Capturer(self._buckets, self._performed) if self.settings.capture else None
+        self.executor = Executor(self.system, self.slots, self.states, self.settings, self.world)
         self.watch: Watch | None = None
         """Called after each execution, before its update, with the program, its values and its outcome."""
         self.phase_done: abc.Callable[[str], None] | None = None
@@ -175,42 +171,10 @@ class Training:
                 value = self.source(kind, name, phase_name, repeat)
             values[source] = value if self.sharding is None else self.sharding.given(program.plan.order[slot], value)
         data.finish()
-        outcome = self._advanced(program, values)
+        outcome = self.executor(program, values, self.watch)
         for phase in program.plan.running if self.phase_done is not None else ():
             self.phase_done(phase.name)  # type: ignore[misc]  # mypy forgets the check above
         return outcome
-
-    def _advanced(self, program: Program, values: Values) -> Outcome:
-        """Execute, and update."""
-        capturer = self.capturer if self.watch is None else None
-        found = capturer(program, values) if capturer is not None else None
-        if found is None:
-            found = self._outcome(program, values)
-            kinds = {
-                phase.name: Kind.of(found.gradients[phase.name], _rates(phase, found)) for phase in program.plan.running
-            }
-            updates = self._buckets(program, kinds)
-            self._update(program, found, updates)
-            for done in updates.values():
-                count(done)
-            if capturer is not None:
-                capturer.saw(program, kinds)
-        return found
-
-    def _outcome(self, program: Program, values: Values) -> Outcome:
-        """What an execution yields, of the whole batch."""
-        # Who watches wants to see every value, of which a compiled execution has only some.
-        found = self.compiler(program, values) if self.compiler is not None and self.watch is None else None
-        slots: abc.Sequence[Any] = ()
-        if found is None:
-            with self.settings.autocast():
-                slots = program.forward(values)
-            found = program.outcome(slots)
-        if not self.world.alone:
-            found = _over_ranks(found, self.world)
-        if self.watch is not None:
-            self.watch(program, slots, found)
-        return found
 
     def _program(self, group: tuple[Phase, ...]) -> Program | None:
         terms = active_terms(group, self.step_count)
@@ -263,49 +227,6 @@ class Training:
             return value
         # By way of float64: a number too large for float32 becomes infinite there, and is reported where it matters.
         return torch.full((), value, device=self.device, dtype=torch.float64).to(self.dtype)
-
-    def _update(self, program: Program, outcome: Outcome, updates: Buckets, steps: Steps | None = None) -> None:
-        for phase in program.plan.running:
-            mine = None if steps is None else [*steps[phase.name]]
-            apply(updates[phase.name], outcome.gradients[phase.name], _rates(phase, outcome), mine)
-            for part in phase.spec.train:
-                if part in self.system.constraints:
-                    self.system.constraints[part].apply(self.modules[part])
-        # All next values are known before any state changes, and one may be another's old value itself.
-        for name, value in {name: torch.as_tensor(value).clone() for name, value in outcome.states.items()}.items():
-            self.states[name].copy_(value)
-
-    def _buckets(self, program: Program, kinds: Kinds) -> Buckets:
-        found = {}
-        for phase in program.plan.running:
-            owner = phase.name if phase.spec.optimizer else ""
-            found[phase.name] = buckets([self.slots[owner, part] for part in phase.spec.train], kinds[phase.name])
-        return found
-
-    def _performed(self, program: Program, values: Values, updates: Buckets, steps: Steps) -> Outcome:
-        """An execution and its update on the device; nothing is counted."""
-        outcome = self._outcome(program, values)
-        self._update(program, outcome, updates, steps)
-        return attrs.evolve(outcome, gradients={}, states={}, rates={})
-
-
-def _rates(phase: Phase, outcome: Outcome) -> list[Any]:
-    return [outcome.rates[phase.name][part] for part in phase.spec.train]
-
-
-def _over_ranks(outcome: Outcome, world: World) -> Outcome:
-    """The outcome of the whole batch: gradients and terms are means over ranks, in one exchange."""
-    gradients = [gradient for found in outcome.gradients.values() for gradient in found]
-    arrived = [gradient for gradient in gradients if gradient is not None]
-    means = iter(world.means([*arrived, *outcome.terms.values()]))
-    return attrs.evolve(
-        outcome,
-        gradients={
-            phase: [None if gradient is None else next(means) for gradient in found]
-            for phase, found in outcome.gradients.items()
-        },
-        terms={key: next(means) for key in outcome.terms},
-    )
 
 
 def initial_states(wiring: Wiring, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
