@@ -82,7 +82,7 @@ def of_each_kind(
     ranks: Ranks, narrow: Narrow, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, object]]:
     recipes = {name: overlay(name, narrow) | MORE.get(name, {}) for name in OF_EACH_KIND}
-    return compared(ranks, tmp_path_factory.mktemp("ranks"), recipes, 6)
+    return compared(ranks, tmp_path_factory.mktemp("ranks"), recipes, 5)
 
 
 @pytest.mark.parametrize("name", OF_EACH_KIND)

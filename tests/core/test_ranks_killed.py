@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.xdist_group("ranks"),
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked at below /proc"),
 ]
-STEPS, EVERY = 150, 5
+STEPS, EVERY = 80, 5
 WITHIN = 30.0
 Far = abc.Callable[[Path, Path], float]
 Ranks = abc.Callable[..., list[str]]
@@ -55,7 +55,7 @@ def killed(folder: Path, overrides: dict[str, object], victim: int, step: int, w
         until(lambda: reached(folder) >= step, 120)
         ranks = ranks_below(process.pid)
         if while_writing:
-            until(fresh.is_dir, 10)
+            until(fresh.is_dir, 10, pause=0.0)
         os.kill(ranks.pop(victim), signal.SIGKILL)
         start, at, writing = time.monotonic(), reached(folder), fresh.is_dir()
         until(lambda: not any(map(lives, ranks.values())), 60)
@@ -65,11 +65,11 @@ def killed(folder: Path, overrides: dict[str, object], victim: int, step: int, w
     return Fate(at, writing, seconds, int(found[1]) if found else 0)
 
 
-def until(condition: abc.Callable[[], bool], seconds: float) -> None:
+def until(condition: abc.Callable[[], bool], seconds: float, pause: float = 0.01) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.0002)
+        time.sleep(pause)
 
 
 def reached(folder: Path) -> int:
