@@ -1,7 +1,7 @@
 """What training costs, in one table: step times beside hand-written loops, and to the limit of the machine; memory;
 start-up; checkpoints.
 
-    python benchmarks/suite.py                              # every system, setting and measure; an hour or two
+    python benchmarks/suite.py                              # every system, setting and measure; hours, as it compiles
     python benchmarks/suite.py --quick                      # two systems in two minutes
     python benchmarks/suite.py ogan --measures time         # one of each
     python benchmarks/suite.py --json after.json            # with all that the figures were made from
@@ -29,10 +29,12 @@ from measuring.rows import Results, Row
 from measuring.runs import checkpoints
 from measuring.starts import alone
 from measuring.systems import AGAIN, LOOPS, SYSTEMS, USUAL, System
-from measuring.variants import FASTEST, OF_A_RUN
+from measuring.variants import FASTEST, OF_A_RUN, PLAIN
 
 KINDS = ("time", "start", "checkpoint")
 QUICK_SYSTEMS, QUICK_SETTINGS = ("vae", "ogan"), (AGAIN, "float32", FASTEST)
+STARTED = (*PLAIN, "float32, compiled", f"{FASTEST}, compiled")
+"""Of these, unless settings are named; compiling anew takes minutes each."""
 SAVED = ("float32", FASTEST)
 """Checkpoints are the same under all settings; steps are not."""
 
@@ -76,7 +78,8 @@ def measured(system: System, asked: argparse.Namespace, threads: int | None) -> 
         found += [Row(**each) for each in told]
     settings = [name for name in names if name not in LOOPS]
     if "start" in asked.measures:
-        found += alone(system, [name for name in settings if name in OF_A_RUN], asked.repeats, asked.device, threads)
+        started = [name for name in settings if name in STARTED or (asked.settings and name in OF_A_RUN)]
+        found += alone(system, started, asked.repeats, asked.device, threads)
     if "checkpoint" in asked.measures:
         found += checkpoints(system, [name for name in settings if name in SAVED], asked.device, threads)
     return found

@@ -88,12 +88,12 @@ def saved(asked: float, system: str, setting: str, device: str, threads: int | N
     """In a process of its own: seconds of checkpoints and of steps."""
     mine, variant = SYSTEMS[system], SYSTEMS[system].variants[setting]
     settings = {**attrs.asdict(variant.settings), "device": device, "threads": threads}
-    found = costs(mine.recipe, 4 * every, every, overrides=mine.overrides_of(setting), **settings)
+    found = costs(mine.recipe, 8 * every, every, overrides=mine.overrides_of(setting), **settings)
     return {**attrs.asdict(found), "threads": torch.get_num_threads()}
 
 
 def checkpoints(
-    system: System, names: abc.Sequence[str], device: str, threads: int | None, every: int = 4
+    system: System, names: abc.Sequence[str], device: str, threads: int | None, every: int = 2
 ) -> list[Row]:  # fmt: skip
     """A row for each of these settings of a run."""
     rows = []

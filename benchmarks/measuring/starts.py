@@ -6,6 +6,7 @@ import statistics
 import sys
 import tempfile
 from collections import abc
+from pathlib import Path
 from typing import Any
 
 from measuring.apart import apart
@@ -23,23 +24,22 @@ def alone(
     """Rows of start, memory and compilation for each of these, the loop among them."""
     chosen = [name for name in system.names if name in {HAND, *names}]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
-    cold: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
-    for _ in range(repeats):
-        for name in chosen:
-            asked = {"system": system.name, "setting": name, "device": device, "threads": threads}
-            if "compiled" in name:
-                with tempfile.TemporaryDirectory() as empty:
-                    cold[name].append(apart("single:started", asked, TORCHINDUCTOR_CACHE_DIR=empty))
-                    found[name].append(apart("single:started", asked, TORCHINDUCTOR_CACHE_DIR=empty))
-            else:
-                found[name].append(apart("single:started", asked))
-        print(f"  {system.name}: {len(chosen)} starts", file=sys.stderr, flush=True)
+    cold: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as caches:
+        for _ in range(repeats):
+            for name in chosen:
+                asked = {"system": system.name, "setting": name, "device": device, "threads": threads}
+                cache = str(Path(caches) / str(chosen.index(name)))
+                if "compiled" in name and name not in cold:  # once, as it takes minutes
+                    cold[name] = apart("single:started", asked, TORCHINDUCTOR_CACHE_DIR=cache)
+                found[name].append(apart("single:started", asked, TORCHINDUCTOR_CACHE_DIR=cache))
+            print(f"  {system.name}: {len(chosen)} starts", file=sys.stderr, flush=True)
     reference = statistics.median(each["MiB"] for each in found[HAND])
     rows = []
     for name in chosen:
         rows += _rows(system, name, found[name], reference)
-        if cold[name]:
-            rows.append(_compiling(system, name, "compile", cold[name]))
+        if name in cold:
+            rows.append(_compiling(system, name, "compile", [cold[name]]))
             rows.append(_compiling(system, name, "compile again", found[name]))
     return rows
 
