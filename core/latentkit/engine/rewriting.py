@@ -9,11 +9,16 @@ _ATEN = torch.ops.aten
 
 
 def simplified(graph: fx.GraphModule) -> fx.GraphModule:
-    """The graph with transposed products written as products of transposed matrices.
+    """The graph with each weight cast once, and transposed products written as products of transposed matrices.
 
+    Autocast casts a weight anew wherever it is used.
     A gradient of a weight that is used twice is a sum of products, of which second derivatives give some transposed.
     Sums of matrices that lie across each other in memory are slow; a product reads transposed matrices as fast.
     """
+    for source in graph.graph.find_nodes(op="placeholder"):
+        _cast_once(source)
+        for weight in [user for user in source.users if _is(user, _ATEN.detach.default)]:
+            _cast_once(weight)
     for node in graph.graph.nodes:
         if _is(node, _ATEN.t.default) and _is(node.args[0], _ATEN.t.default):
             node.replace_all_uses_with(node.args[0].args[0])
@@ -24,6 +29,22 @@ def simplified(graph: fx.GraphModule) -> fx.GraphModule:
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _cast_once(source: fx.Node) -> None:
+    if any(user.op == "call_function" and _writes(user) for user in source.users):
+        return
+    casts: dict[object, fx.Node] = {}
+    for user in list(source.users):
+        if _is(user, _ATEN._to_copy.default):
+            first = casts.setdefault(tuple(sorted(map(str, user.kwargs.items()))), user)
+            if first is not user:
+                user.replace_all_uses_with(first)
+
+
+def _writes(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is None or schema.is_mutable
 
 
 def _turn(graph: fx.Graph, product: fx.Node) -> None:
