@@ -220,16 +220,27 @@ def test_ten_faults_are_told_in_one_go(latentkit: Command, monkeypatch: pytest.M
     ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def torch_alone(processor_time: abc.Callable[[], float]) -> float:
+    """Seconds of a processor that importing torch takes here and now."""
+    before = processor_time()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    return processor_time() - before
+
+
 @pytest.mark.parametrize(
     "name", ["unknown-value.toml", "phantom-term.toml", "absurd-resolution.toml", "loss-that-is-not-finite.toml"]
 )
-def test_a_faulty_recipe_leaves_no_run(name: str, tmp_path: Path, processor_time: abc.Callable[[], float]) -> None:
+def test_a_faulty_recipe_leaves_no_run(
+    name: str, tmp_path: Path, processor_time: abc.Callable[[], float], torch_alone: float
+) -> None:
     before = processor_time()
     done, _ = in_its_own_process("compose", name, "--out", str(tmp_path / "run"), folder=BROKEN)
     assert (done.returncode, done.stdout) == (2, "")
     assert anywhere(done.stderr).endswith(anywhere(expected(name)))
     assert list(tmp_path.iterdir()) == []
-    assert processor_time() - before < 2 * SECONDS  # other tests may be running; the slow test below takes the clock's
+    # Other tests may be running, on a slow machine; the slow test below takes the clock's.
+    assert processor_time() - before < max(2 * SECONDS, 4 * torch_alone)
 
 
 def test_data_that_fit_nowhere_are_refused_before_there_is_a_run(latentkit: Command, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ Backend = abc.Callable[[torch.fx.GraphModule, list[Any]], Function]
 def inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Function:
     """Code for this machine by TorchInductor, kept on disk from run to run."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own modules, about each other
+        warnings.simplefilter("ignore")  # of the compiler's own modules, about each other
         from torch import _inductor
         from torch._guards import TracingContext, tracing
         from torch._inductor.runtime.cache_dir_utils import default_cache_dir
