@@ -25,10 +25,12 @@ class Untraceable(Exception):
 
 def runs_as_it_is(program: Program, what: str, error: Exception) -> None:
     """Tell which phases are not ``what``, and why."""
-    phases = " and ".join(f"'{phase.name}'" for phase in program.plan.running)
+    names = [f"'{phase.name}'" for phase in program.plan.running]
     fact = str(error).strip().partition("\n")[0][:200]
     reason = fact if isinstance(error, Untraceable) else f"{type(error).__name__}: {fact}"
-    warnings.warn(f"phase {phases} is not {what}, and runs as it is: {reason}", LatentkitWarning, stacklevel=3)
+    alone = f"phase {names[0]} is not {what}, and runs as it is"
+    several = f"phases {' and '.join(names)} are not {what}, and run as they are"
+    warnings.warn(f"{alone if len(names) == 1 else several}: {reason}", LatentkitWarning, stacklevel=3)
 
 
 class Traced:
