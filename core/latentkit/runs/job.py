@@ -17,7 +17,6 @@ from latentkit.engine.monitoring import monitored
 from latentkit.engine.streams import key_seed, restore_generators
 from latentkit.engine.training import Training
 from latentkit.engine.world import World
-from latentkit.errors import NotFiniteError
 from latentkit.events import Event
 from latentkit.model import Model
 from latentkit.proof import prove_stages
@@ -25,14 +24,13 @@ from latentkit.recipe.source import Source
 from latentkit.registry.manager import Registry
 from latentkit.runs import checkpoint
 from latentkit.runs.card import write_card
+from latentkit.runs.cause import find_cause
 from latentkit.runs.course import Course
-from latentkit.runs.finiteness import ADVICE, OFFENDING, Flags, Watcher, weights_are_finite
+from latentkit.runs.finiteness import Flags, weights_are_finite
 from latentkit.runs.folder import Folder
 from latentkit.runs.lifecycle import Lifecycle, Say
 from latentkit.runs.loading import as_saved, load, save_model
 from latentkit.runs.observing import MetricsFile, Pictures
-from latentkit.runs.sharing import shared_checkpoint
-from latentkit.runs.state import restore
 from latentkit.runs.stopping import Interrupted, Stopping
 from latentkit.runs.waiting import DataWait
 from latentkit.settings import Settings
@@ -185,7 +183,7 @@ class Job:
             save_model(self.folder.model, self.training, self.recipe_text)
         told = functools.partial(self._phase_done, lifecycle) if lifecycle.listens("phase_done") else None
         while self.training.step_count < self.steps and not self._stops():
-            self._move_on(self.say)
+            self.move_on(self.say)
             self.training.phase_done = told
             terms = self.training.step()
             self.flags.add(terms)
@@ -207,7 +205,7 @@ class Job:
         self.stopping.follow(found)
         return self.stopping.wanted
 
-    def _move_on(self, say: Say) -> None:
+    def move_on(self, say: Say) -> None:
         """Go to the stage whose turn it is."""
         stage = self.course.follows(self.training)
         if stage is not None:
@@ -222,7 +220,7 @@ class Job:
 
     def _read(self, lifecycle: Lifecycle, terms: abc.Mapping[tuple[str, str], Tensor]) -> None:
         if not self.flags.finite():
-            self._find_cause()
+            find_cause(self)
         if self.world.leads:
             more = monitored(self.training) | self.waits.figures(self.training)
             figures = {f"{phase}.{name}": float(value) for (phase, name), value in terms.items()}
@@ -230,7 +228,7 @@ class Job:
 
     def _checkpoint(self, lifecycle: Lifecycle) -> None:
         if not self.flags.finite() or not weights_are_finite(self.training):
-            self._find_cause()
+            find_cause(self)
         keep = self.wiring.recipe.train.keep_checkpoints
         if self.world.leads:
             checkpoint.save(self.folder.path, self.training, self.versions, self.recipe_text, keep)
@@ -239,47 +237,6 @@ class Job:
         self.training.system.train()
         lifecycle.tell("checkpointed", self.event(), path=self.folder.path)
 
-    def _find_cause(self) -> None:
-        """Take the steps since the last checkpoint once more, looking at every loss and gradient.
-
-        Raises:
-            NotFiniteError: always.
-        """
-        last, kept = self.training.step_count, self.saved or 0
-        self.say(f"numbers are not finite at step {last}; repeating the steps from {kept} to find where it began")
-        self._back_to_checkpoint()
-        watcher = self.training.watch = Watcher(self.training)
-        elsewhere = False
-        while not elsewhere and self.training.step_count < last:
-            self._move_on(lambda _: None)
-            self.training.step()
-            elsewhere = bool(self.world.most(int(watcher.found is not None)))
-        if watcher.found is None and elsewhere:
-            raise NotFiniteError("numbers are not finite in another process of this run, whose message says where")
-        none_yet = self.saved is None
-        intact = "no checkpoint had been written yet" if none_yet else f"the checkpoint of step {kept} is intact"
-        if watcher.found is None:
-            raise NotFiniteError(
-                f"between step {kept + 1} and {last}: weights or losses are not finite, but not when the steps are "
-                f"repeated; {intact}. {ADVICE}"
-            )
-        found = watcher.found
-        file = found.write(self.folder.path, self.recipe_text) if self.world.leads else self.folder.path / OFFENDING
-        raise NotFiniteError(
-            f"step {found.step}, phase '{found.phase}': {found.fact}\n  {intact}; the batch and draws of this step are "
-            f"in {file}\n  {ADVICE}"
-        )
-
-    def _back_to_checkpoint(self) -> None:
-        saved = shared_checkpoint(self.world, self.folder.path)
-        usable = saved is not None and saved.state["step"] == self.saved
-        stage = saved.state.get("stage", 0) if saved is not None and usable else 0
-        self.training.close()
-        self.training = self.course.training(stage, self.training.settings)
-        if saved is not None and usable:
-            restore(self.training, saved.tensors, saved.state)
-        self._seed_default_generators()
-
     def event(self) -> Event:
         """Where the run stands."""
         training = self.training
@@ -287,7 +244,8 @@ class Job:
             self.folder.path, self.wiring.recipe.name, training.step_count, self.steps, training.images, training
         )
 
-    def _seed_default_generators(self) -> None:
+    def seed_default_generators(self) -> None:
+        """Put torch's default generators where the training needs them, if it has parts that draw by themselves."""
         if self.training.stochastic and self.training.generators:
             restore_generators(self.training.generators)
         elif self.training.stochastic:
@@ -301,5 +259,5 @@ class Job:
             return
         devices = [self.training.device] if self.training.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
-            self._seed_default_generators()
+            self.seed_default_generators()
             yield
