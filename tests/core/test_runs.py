@@ -278,6 +278,17 @@ def test_faulty_recipes_and_data_leave_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_what_a_run_left_that_was_killed_before_its_first_checkpoint_is_removed(tmp_path: Path) -> None:
+    lk.train("ogan", tmp_path / "run", steps=1, overrides=TINY)
+    recipe = (tmp_path / "run/recipe.toml").read_bytes()
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed/recipe.toml").write_bytes(recipe)
+    (tmp_path / "killed/.metrics.jsonl.123").write_bytes(b"")
+    lk.train(None, tmp_path / "killed", resume=True)
+    assert (tmp_path / "killed/model.safetensors").is_file()
+    assert not list((tmp_path / "killed").glob(".*"))
+
+
 @pytest.mark.parametrize(("error", "taken"), [(4e-7, "medium"), (2e-3, "float32")])
 def test_medium_products_are_taken_where_they_are_exact_and_kept_with_the_run(
     error: float, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

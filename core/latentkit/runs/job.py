@@ -26,6 +26,7 @@ from latentkit.runs import checkpoint
 from latentkit.runs.card import write_card
 from latentkit.runs.cause import find_cause
 from latentkit.runs.course import Course
+from latentkit.runs.files import remove_leftovers
 from latentkit.runs.finiteness import Flags, weights_are_finite
 from latentkit.runs.folder import Folder
 from latentkit.runs.lifecycle import Lifecycle, Say
@@ -130,6 +131,8 @@ class Job:
 
     def begin(self) -> None:
         """Write what a run has from its start."""
+        if self.world.leads:
+            remove_leftovers(self.folder.path)  # of a run that was killed before its first checkpoint
         self.write_recipe()
         if self.world.leads:
             self.folder.cut_metrics(-1, 1)
