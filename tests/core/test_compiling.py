@@ -93,6 +93,7 @@ def test_the_traced_graph_of_a_system_computes_it_to_the_bit(system: str, start:
     assert all(torch.equal(after[key], there[key]) for key in after)
 
 
+@pytest.mark.slow
 def test_code_for_this_machine_has_the_gradients_of_the_program_and_is_kept_for_the_next_run(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
