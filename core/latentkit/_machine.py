@@ -46,13 +46,18 @@ def cores() -> int:
     return found
 
 
+def own_cores() -> int:
+    """This process's share of the cores, where ``torchrun`` has started several on this machine; at least 1."""
+    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 @functools.cache
 def free_cores() -> int:
     """This process's share of the cores, less those that others are using; at least 1.
 
     Two threads that wait for each other beside another busy process can be slower by far than one.
     """
-    share = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    share = own_cores()
     return share if share == 1 else max(1, min(share, round(_obtained(share))))
 
 

@@ -36,10 +36,25 @@ class Held(Rows):
 
 
 @attrs.frozen(eq=False)
-class Reduced(Rows):
-    """Means of whole blocks of pixels."""
+class _Made(Rows):
+    """Rows made of others."""
 
     inner: Rows
+
+    @property
+    def workers(self) -> int | None:
+        """As of the others."""
+        return self.inner.workers
+
+    def release(self) -> None:
+        """Of the others."""
+        self.inner.release()
+
+
+@attrs.frozen(eq=False)
+class Reduced(_Made):
+    """Means of whole blocks of pixels."""
+
     factor: int
 
     @property
@@ -47,15 +62,6 @@ class Reduced(Rows):
         """With sides that are smaller by the factor."""
         n, c, h, w = self.inner.shape
         return n, c, h // self.factor, w // self.factor
-
-    @property
-    def workers(self) -> int | None:
-        """As of the rows that are reduced."""
-        return self.inner.workers
-
-    def release(self) -> None:
-        """Of the rows that are reduced."""
-        self.inner.release()
 
     def rows(self, indices: np.ndarray) -> Pixels:
         """``n c h w`` to ``n c h/f w/f``."""
@@ -73,14 +79,13 @@ def block_means(images: Pixels, factor: int) -> Pixels:
 
 
 @attrs.frozen(eq=False)
-class Substituted(Rows):
+class Substituted(_Made):
     """Rows of which some turn out to be unusable: the next usable one takes its place.
 
     The next by index, after the last the first, among those of the same part of a split: what is held out is never
     trained on.
     """
 
-    inner: Rows
     parts: tuple[np.ndarray, ...]
     """Indices, rising; together all of them."""
     without: set[int] = attrs.field(factory=set, init=False)
@@ -90,15 +95,6 @@ class Substituted(Rows):
     def shape(self) -> Shape:
         """The unusable ones counted."""
         return self.inner.shape
-
-    @property
-    def workers(self) -> int | None:
-        """As of the rows themselves."""
-        return self.inner.workers
-
-    def release(self) -> None:
-        """Of the rows themselves."""
-        self.inner.release()
 
     def rows(self, indices: np.ndarray) -> Pixels:
         """As the class says.

@@ -91,7 +91,6 @@ class Compiler:
 
 @attrs.frozen(eq=False)
 class _Compiled:
-    program: Program
     function: Function
     weights: list[Place]
     inputs: tuple[object, ...]
@@ -114,7 +113,7 @@ class _Compiled:
             graph = traced.graph(inputs)
         with torch.no_grad():  # gradients are in the graph; none will be taken of it
             function = backend(graph, inputs)
-        return cls(program, function, places, looks(values), traced.outcome)
+        return cls(function, places, looks(values), traced.outcome)
 
     def fits(self, values: Values) -> bool:
         """Whether these values are like those that it was made for."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections import abc, deque
 from concurrent.futures import Future
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentkit._machine import cores
+from latentkit._machine import own_cores
 from latentkit.data.workers import Workers
 from latentkit.interfaces.rows import Rows
 
@@ -129,5 +128,4 @@ def following(seen: abc.Sequence[int], count: int) -> list[int]:
 
 def sensible_workers() -> int:
     """Half of this process's share of the cores, at least 1: training wants some too."""
-    share = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(_MOST_WORKERS, share // 2))
+    return max(1, min(_MOST_WORKERS, own_cores() // 2))

@@ -11,9 +11,9 @@ _ATEN = torch.ops.aten
 def simplified(graph: fx.GraphModule) -> fx.GraphModule:
     """The graph with each weight cast once, and transposed products written as products of transposed matrices.
 
-    Autocast casts a weight anew wherever it is used.
-    A gradient of a weight that is used twice is a sum of products, of which second derivatives give some transposed.
-    Sums of matrices that lie across each other in memory are slow; a product reads transposed matrices as fast.
+    Autocast casts a weight anew wherever it is used. A gradient of a weight that is used twice is a sum of products, of
+    which second derivatives give some transposed; sums of matrices that lie across each other in memory are slow, and a
+    product reads transposed matrices as fast.
     """
     for source in graph.graph.find_nodes(op="placeholder"):
         _cast_once(source)
