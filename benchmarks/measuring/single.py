@@ -88,7 +88,7 @@ def _loop(system: Any, setting: str, device: str, threads: int | None, clock: Cl
 
 
 def _library(system: Any, setting: str, device: str, threads: int | None, clock: Clock) -> Any:
-    """As ``latentkit train`` begins."""
+    """As ``latentkit compose`` begins."""
     import attrs
 
     from latentkit._building import wired
