@@ -2,8 +2,8 @@
 
 Standard input has a job per line, as JSON; the answer to each is the exit statuses of its processes. A job trains a run
 (``train``: the arguments of ``lk.train``), runs a command line (``command``), lets each process fail with a message of
-its own (``fail``), or compares trainings over all processes with trainings of one alone (``compare``). What processes
-print is in the folder ``out``, ``0.txt`` and so on.
+its own (``fail``), compares trainings over all processes with trainings of one alone (``compare``), or with the same as
+graphs (``graphs``). What processes print is in the folder ``out``, ``0.txt`` and so on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections import abc
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ from torch import Tensor
 
 import latentkit as lk
 from latentkit._building import source_of
+from latentkit.engine.compiling import Compiler, as_traced
 from latentkit.engine.joining import join
 from latentkit.engine.program import Outcome, Program
 from latentkit.engine.training import Training
 from latentkit.engine.world import OtherEnded
-from latentkit.errors import LatentkitError
+from latentkit.errors import LatentkitError, LatentkitWarning
 from latentkit.registry.manager import default_registry
 from latentkit.runs.course import Course
 from latentkit.settings import Settings
@@ -119,6 +121,37 @@ def compare(out: Path, recipes: dict[str, dict[str, object]], steps: int) -> Non
         world.wait()
 
 
+def graphs(out: Path, recipes: dict[str, dict[str, object]], steps: int, fails: int | None = None) -> None:
+    """Train each recipe over all processes, as it is and as graphs; write digests of what comes out.
+
+    On the rank ``fails`` nothing can be compiled.
+    """
+    world = join("cpu")
+    registry = default_registry()
+
+    def refused(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        raise LatentkitError("no compiler")
+
+    for name, overrides in recipes.items():
+        source = source_of(name, overrides, registry)
+        course = Course.of(source, registry, world)
+        registry.activate(course.components)
+        line: dict[str, object] = {}
+        for backend in (None, refused if fails == world.rank else as_traced):
+            training = course.training(0, Settings(precision="float64"))
+            compiler = None if backend is None else Compiler(training.settings.autocast, world, backend)
+            training.executor.compiler = compiler
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                terms = [value for _ in range(steps) for value in training.step().values()]
+            known = {} if compiler is None else compiler.known
+            line["plain" if compiler is None else "graph"] = digest([*weights(training).values(), *terms])
+            line["told"] = [str(warning.message) for warning in told if warning.category is LatentkitWarning]
+            line["talking"] = [found is not None for program, found in known.items() if program.talks]
+        (out / f"{name}-{world.rank}.json").write_text(json.dumps(line))
+        world.wait()
+
+
 def digest(tensors: abc.Iterable[Tensor]) -> str:
     return hashlib.sha256(b"".join(value.contiguous().numpy().tobytes() for value in tensors)).hexdigest()
 
@@ -139,6 +172,8 @@ def done(job: dict[str, Any], rank: int) -> int:
         run = lk.train(**job["train"], out=Path(job["out"]) / (f"run-{rank}" if job.get("apart") else "run"))
         parts = {name: part.state_dict() for name, part in run.model.parts.items()}
         print(run.model.step, len(run.metrics), digest([value for part in parts.values() for value in part.values()]))
+    elif "graphs" in job:
+        graphs(Path(job["out"]), **job["graphs"])
     else:
         compare(Path(job["out"]), **job["compare"])
     return 0

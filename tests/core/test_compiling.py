@@ -21,9 +21,7 @@ from latentkit._building import source_of
 from latentkit.engine import executing
 from latentkit.engine.compiling import Backend, Compiler, as_traced
 from latentkit.engine.program import Outcome
-from latentkit.engine.sharding import Sharding
 from latentkit.engine.training import Training
-from latentkit.engine.world import World
 from latentkit.errors import LatentkitWarning
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.runs.course import Course
@@ -39,7 +37,7 @@ AE = {"parts.E.channels_base": 4, "parts.G.channels_base": 4, "train.batch": 8, 
 
 
 def compiled(training: Training, backend: Backend) -> Training:
-    training.executor.compiler = Compiler(training.settings.autocast, backend)
+    training.executor.compiler = Compiler(training.settings.autocast, training.world, backend)
     return training
 
 
@@ -141,20 +139,6 @@ def test_values_of_other_sizes_run_as_they_are(start: Start) -> None:
     few = {"elbo": {"x": torch.rand(3, 1, 8, 8), "eps": torch.randn(3, plain.wiring.draws["eps"].shape(3)[1])}}
     mine, theirs = plain.step(few), traced.step(few)
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-
-
-def test_what_goes_from_process_to_process_within_an_execution_is_not_compiled(start: Start) -> None:
-    training = compiled(start("gan", {"parts.G.bn": True}), as_traced)
-    training.sharding = Sharding(training.wiring, World(rank=0, size=2), training.batch)
-    (group, *_) = training.groups
-    program = training._program(group)
-    assert program is not None
-    assert program.talks
-    compiler = training.executor.compiler
-    assert compiler is not None
-    with pytest.warns(LatentkitWarning, match="values go from process to process within it"):
-        found = compiler(program, {})
-    assert found is None
 
 
 @pytest.fixture

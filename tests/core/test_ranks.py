@@ -99,6 +99,35 @@ def test_two_processes_train_every_shipped_recipe_as_one_does(ranks: Ranks, narr
     assert len(found) == len(lk.recipes())
 
 
+@pytest.mark.parametrize("fails", [None, 1])
+def test_an_execution_in_which_processes_talk_is_one_graph_or_runs_as_it_is_in_all_of_them(
+    fails: int | None, ranks: Ranks, narrow: Narrow, tmp_path: Path
+) -> None:
+    names = ("ogan", "wgan-gp", "gaia", "cyclegan") if fails is None else ("ogan",)
+    recipes = {name: overlay(name, narrow) | MORE.get(name, {}) for name in names}
+    ranks(2, tmp_path, graphs={"recipes": recipes, "steps": 3, "fails": fails})
+    for name in names:
+        found = [json.loads((tmp_path / f"{name}-{rank}.json").read_text()) for rank in range(2)]
+        assert len({line[what] for line in found for what in ("plain", "graph")}) == 1
+        assert all(line["talking"] and all(line["talking"]) == (fails is None) for line in found)
+        reasons = [told.rpartition(": ")[2] for line in found for told in line["told"]]
+        assert reasons == ([] if fails is None else ["another process cannot compile it", "no compiler"])
+
+
+@pytest.mark.slow
+def test_two_processes_with_a_compiler_train_as_one_without(
+    ranks: Ranks, narrow: Narrow, far: Far, tmp_path: Path
+) -> None:
+    given = {"recipe": "ogan", "overrides": {**overlay("ogan", narrow), "train.log_every": 1}, "steps": 5,
+             "precision": "float64"}  # fmt: skip
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    told = ranks(2, tmp_path / "a", train={**given, "compile": True})
+    assert not [text for text in told if "runs as it is" in text or "run as they are" in text]
+    ranks(1, tmp_path / "b", train=given)
+    assert 0 < far(tmp_path / "a/run", tmp_path / "b/run") < 1e-12
+
+
 class Alone:
     """A world of one rank."""
 

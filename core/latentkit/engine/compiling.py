@@ -28,6 +28,7 @@ from latentkit.engine.tracing import (
     tensors_of,
     unchanged,
 )
+from latentkit.engine.world import World, exchanged
 
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
 Function = abc.Callable[..., abc.Sequence[Any]]
@@ -67,11 +68,12 @@ class Compiler:
 
     Args:
         context: what an execution runs in (autocast).
+        world: ranks that compile the same programs.
         backend: from a graph to a function.
     """
 
-    def __init__(self, context: Context, backend: Backend = inductor) -> None:
-        self.context, self.backend = context, backend
+    def __init__(self, context: Context, world: World, backend: Backend = inductor) -> None:
+        self.context, self.world, self.backend = context, world, backend
         self.known: dict[Program, _Compiled | None] = {}
 
     def __call__(self, program: Program, values: Values) -> Outcome | None:
@@ -79,14 +81,21 @@ class Compiler:
         if program not in self.known:
             self.known[program] = self._compiled(program, values)
         compiled = self.known[program]
-        return compiled(values) if compiled is not None and compiled.fits(values) else None
+        if compiled is None or not compiled.fits(values):
+            return None
+        return exchanged(lambda: compiled(values)) if program.talks else compiled(values)
 
     def _compiled(self, program: Program, values: Values) -> _Compiled | None:
+        found = None
         try:
-            return _Compiled.of(program, values, self.context, self.backend)
+            found = _Compiled.of(program, values, self.context, self.backend)
         except Exception as error:  # parts are anybody's code, and so much can be missing for a compiler to work
             runs_as_it_is(program, "compiled", error)
-        return None
+        # Ranks that talk within an execution do so in its order, which may be another when it is compiled.
+        if program.talks and self.world.most(int(found is None)) and found is not None:
+            runs_as_it_is(program, "compiled", Untraceable("another process cannot compile it"))
+            return None
+        return found
 
 
 @attrs.frozen(eq=False)
@@ -102,10 +111,8 @@ class _Compiled:
         """Trace and compile.
 
         Raises:
-            Untraceable: ranks talk within the execution, or a part keeps tensors that are none of its buffers.
+            Untraceable: a part keeps tensors that are none of its buffers.
         """
-        if program.talks:
-            raise Untraceable("values go from process to process within it")
         places = [place for module in program.modules.values() for place in places_of(module)]
         traced = Traced(program, places, values, context)
         inputs = [*(place.tensor for place in places), *traced.given]

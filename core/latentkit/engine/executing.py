@@ -39,7 +39,7 @@ class Executor:
     ) -> None:  # fmt: skip
         self.system, self.slots, self.states, self.settings, self.world = system, slots, states, settings, world
         self.modules = system.modules_by_name()
-        self.compiler = Compiler(settings.autocast) if settings.compile else None
+        self.compiler = Compiler(settings.autocast, world) if settings.compile else None
         self.capturer = Capturer(self.buckets, self.perform) if settings.capture else None
 
     def __call__(self, program: Program, values: Values, watch: Watch | None = None) -> Outcome:

@@ -19,6 +19,8 @@ from torch import Tensor
 from latentkit.errors import LatentkitError
 
 T = TypeVar("T")
+_EXCHANGES: Any = torch.ops._c10d_functional
+"""Collectives that yield new tensors, which a graph can hold, unlike those of ``torch.distributed``, which fill one."""
 ADVICE = "the last checkpoint is intact: start the same command with --resume to continue"
 
 
@@ -63,7 +65,7 @@ class World:
         if self.alone:
             return number
         found = torch.tensor(number, device=_device())
-        _exchanged(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
+        exchanged(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
         return int(found)
 
     def wait(self) -> None:
@@ -78,7 +80,7 @@ class World:
         found = torch.zeros(size, dtype=torch.uint8, device=_device())
         if self.leads and content:
             found.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        _exchanged(lambda: dist.broadcast(found, 0))
+        exchanged(lambda: dist.broadcast(found, 0))
         return found.cpu().numpy().tobytes()
 
     def told(self, value: T) -> T:
@@ -113,29 +115,39 @@ class World:
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             alike = {at: tensor for at, tensor in enumerate(tensors) if tensor.dtype == dtype}
             flat = torch.cat([tensor.reshape(-1) for tensor in alike.values()])
-            _exchanged(functools.partial(dist.all_reduce, flat))
+            exchanged(functools.partial(dist.all_reduce, flat))
             pieces = torch.split(flat / self.size, [tensor.numel() for tensor in alike.values()])
             found |= {at: piece.view(tensors[at].shape) for at, piece in zip(alike, pieces, strict=True)}
         return [found[at] for at in range(len(tensors))]
+
+
+def exchanged(exchange: abc.Callable[[], T]) -> T:
+    """What an exchange between ranks yields.
+
+    Raises:
+        OtherEnded: it failed.
+    """
+    try:
+        return exchange()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise OtherEnded from error
 
 
 def _device() -> torch.device:
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
-def _exchanged(exchange: abc.Callable[[], object]) -> None:
-    try:
-        exchange()
-    except RuntimeError as error:
-        raise OtherEnded from error
+def _group() -> str:
+    assert dist.group.WORLD is not None
+    return str(dist.group.WORLD.group_name)
 
 
 class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        total = value.clone(memory_format=torch.contiguous_format)
-        _exchanged(lambda: dist.all_reduce(total))
-        return total
+        return exchanged(lambda: _EXCHANGES.wait_tensor(_EXCHANGES.all_reduce(value.contiguous(), "sum", _group())))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -146,10 +158,8 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, world: World) -> Tensor:
         ctx.world = world
-        mine = value.contiguous()
-        pieces = [torch.empty_like(mine) for _ in range(world.size)]
-        _exchanged(lambda: dist.all_gather(pieces, mine))
-        return torch.cat(pieces)
+        gather = _EXCHANGES.all_gather_into_tensor
+        return exchanged(lambda: _EXCHANGES.wait_tensor(gather(value.contiguous(), world.size, _group())))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
