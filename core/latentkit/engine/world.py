@@ -139,15 +139,17 @@ def _device() -> torch.device:
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
-def _group() -> str:
+def _arrived(collective: abc.Callable[..., Tensor], value: Tensor, how: object) -> Tensor:
     assert dist.group.WORLD is not None
-    return str(dist.group.WORLD.group_name)
+    group = dist.group.WORLD.group_name
+    found: Tensor = exchanged(lambda: _EXCHANGES.wait_tensor(collective(value.contiguous(), how, group)))
+    return found
 
 
 class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return exchanged(lambda: _EXCHANGES.wait_tensor(_EXCHANGES.all_reduce(value.contiguous(), "sum", _group())))
+        return _arrived(_EXCHANGES.all_reduce, value, "sum")
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -158,8 +160,7 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, world: World) -> Tensor:
         ctx.world = world
-        gather = _EXCHANGES.all_gather_into_tensor
-        return exchanged(lambda: _EXCHANGES.wait_tensor(gather(value.contiguous(), world.size, _group())))
+        return _arrived(_EXCHANGES.all_gather_into_tensor, value, world.size)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
