@@ -89,7 +89,8 @@ def first_batch(args: argparse.Namespace) -> dict[str, object]:
     import torch
 
     from latentkit.data.folder import Folder
-    from latentkit.engine.batches import Batches, open_samples
+    from latentkit.engine.batches import Batches
+    from latentkit.engine.samples import open_samples
     from latentkit.recipe.schema import DataSpec
 
     options = {key: value for key, value in spec(args).items() if key not in ("use", "resolution", "channels")}

@@ -31,7 +31,7 @@ from PIL import Image
 
 import latentkit as lk
 from latentkit._building import wired
-from latentkit.engine.batches import open_samples
+from latentkit.engine.samples import open_samples
 from latentkit.engine.training import Training
 from latentkit.errors import LatentkitError
 from latentkit.registry.manager import default_registry

@@ -10,7 +10,7 @@ import torch
 from composition.axes import Cell
 from composition.cells import STEPS
 from composition.verdicts import Judge, Refused
-from latentkit.engine.batches import open_samples
+from latentkit.engine.samples import open_samples
 from latentkit.engine.training import Training
 from latentkit.errors import LatentkitError
 from latentkit.proof import prove

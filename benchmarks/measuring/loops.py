@@ -19,7 +19,7 @@ from baselines.vae import Baseline as VaeLoop
 from torch import Tensor
 
 from latentkit._building import wired
-from latentkit.engine.batches import Samples, open_samples
+from latentkit.engine.samples import Samples, open_samples
 from latentkit.engine.training import Training
 from latentkit.registry.manager import default_registry
 from latentkit.settings import Settings

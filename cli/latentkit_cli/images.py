@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latentkit import Model
 from latentkit.data.images import Pixels, fit, upright_size
-from latentkit.engine.batches import scaled
+from latentkit.engine.samples import scaled
 from latentkit.errors import DataError
 from latentkit_cli.output import note
 

@@ -17,8 +17,8 @@ from torch._dynamo.utils import counters
 from torch._inductor import config
 
 from latentkit._building import wired
-from latentkit.engine.batches import open_samples
-from latentkit.engine.program import Outcome
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.samples import open_samples
 from latentkit.engine.training import Training
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry

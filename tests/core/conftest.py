@@ -18,7 +18,7 @@ from torch import Tensor
 
 from latentkit._building import RecipeLike, wired
 from latentkit.api import compose
-from latentkit.engine.batches import open_samples
+from latentkit.engine.samples import open_samples
 from latentkit.engine.training import Training
 from latentkit.model import Model
 from latentkit.recipe.source import read

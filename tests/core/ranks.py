@@ -26,7 +26,8 @@ import latentkit as lk
 from latentkit._building import source_of
 from latentkit.engine.compiling import Compiler, as_traced
 from latentkit.engine.joining import join
-from latentkit.engine.program import Outcome, Program
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.program import Program
 from latentkit.engine.training import Training
 from latentkit.engine.world import OtherEnded
 from latentkit.errors import LatentkitError, LatentkitWarning

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.errors import LatentkitError
 from latentkit.evaluation import attribute_reader
 from latentkit.evaluation.attribute_reader import Agreement, AttributeReader, agreements, reader_of

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from latentkit.engine.capturing import WARM, Body, Capturer
-from latentkit.engine.program import Outcome
+from latentkit.engine.outcome import Outcome
 from latentkit.engine.training import Training
 from latentkit.errors import LatentkitError, LatentkitWarning
 from latentkit.optimizers import Adam, LreqAdam, RMSprop

@@ -20,7 +20,7 @@ import latentkit as lk
 from latentkit._building import source_of
 from latentkit.engine import executing
 from latentkit.engine.compiling import Backend, Compiler, as_traced
-from latentkit.engine.program import Outcome
+from latentkit.engine.outcome import Outcome
 from latentkit.engine.training import Training
 from latentkit.errors import LatentkitWarning
 from latentkit.registry.manager import Registry, default_registry

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latentkit.api import compose
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation import classifier
 from latentkit.evaluation.evaluate import evaluate
 from latentkit.evaluation.subjects import labels, samples_of

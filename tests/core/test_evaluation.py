@@ -16,7 +16,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from latentkit.api import compose
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.errors import LatentkitError, NotFiniteError, RegistryError, RunError
 from latentkit.evaluation import probes, subjects
 from latentkit.evaluation.evaluate import Result, evaluate

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import latentkit as lk
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.engine.streams import Streams
 from latentkit.errors import LatentkitError, NotFiniteError, RunError
 from latentkit.evaluation import classifier, network_choice

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from latentkit.api import compose
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.errors import LatentkitError, NotFiniteError
 from latentkit.evaluation import classifier
 from latentkit.evaluation.classifier import Classifier, classifier_of

@@ -26,8 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import latentkit as lk
-from latentkit.engine.batches import open_samples
 from latentkit.engine.monitoring import monitored
+from latentkit.engine.samples import open_samples
 from latentkit.engine.training import Training
 from latentkit.errors import DataError, LatentkitError
 from latentkit.proof import prove

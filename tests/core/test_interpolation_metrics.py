@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import latentkit as lk
 from latentkit.api import compose
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.engine.streams import Streams
 from latentkit.errors import LatentkitError, NotFiniteError
 from latentkit.evaluation import classifier, convexity

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from latentkit.api import check, compose
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.errors import LatentkitError, NotFiniteError
 from latentkit.evaluation.densities import densities_of
 from latentkit.evaluation.dependence import standing_for_code

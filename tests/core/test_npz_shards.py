@@ -16,7 +16,8 @@ import torch
 from latentkit.data.npz import Npz
 from latentkit.data.npz_files import read_member
 from latentkit.data.npz_rows import NpzRows
-from latentkit.engine.batches import Batches, open_samples
+from latentkit.engine.batches import Batches
+from latentkit.engine.samples import open_samples
 from latentkit.errors import DataError
 from latentkit.interfaces import Rows
 from latentkit.recipe.schema import DataSpec

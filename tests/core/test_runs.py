@@ -16,7 +16,7 @@ from PIL import Image
 
 import latentkit as lk
 from latentkit import _machine, pictures
-from latentkit.engine.batches import open_samples
+from latentkit.engine.samples import open_samples
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
 from latentkit.runs.files import read_tensors, write_json

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentkit.engine.batches import scaled
+from latentkit.engine.samples import scaled
 from latentkit.engine.splitting import split
 from latentkit.errors import DataError
 from latentkit.ports import parse_ports

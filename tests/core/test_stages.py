@@ -13,7 +13,7 @@ import torch
 
 import latentkit as lk
 from latentkit._building import source_of
-from latentkit.engine.batches import Samples, at_resolution
+from latentkit.engine.samples import Samples, at_resolution
 from latentkit.interfaces import Table
 from latentkit.recipe.schema import DataSpec
 from latentkit.recipe.staging import stages

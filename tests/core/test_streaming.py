@@ -28,9 +28,10 @@ from latentkit.data.folder import Folder
 from latentkit.data.recent import TOGETHER, Recent
 from latentkit.data.rows import Reduced
 from latentkit.engine import batches as batches_module
-from latentkit.engine.batches import Batches, Samples, at_resolution, open_samples
+from latentkit.engine.batches import Batches
 from latentkit.engine.order import Order, by_shards
 from latentkit.engine.reading import DEPTH, Reader, following
+from latentkit.engine.samples import Samples, at_resolution, open_samples
 from latentkit.engine.world import World
 from latentkit.errors import DataError, LatentkitWarning
 from latentkit.interfaces import Rows, Table

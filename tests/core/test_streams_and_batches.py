@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Batches, Samples, open_samples
+from latentkit.engine.batches import Batches
+from latentkit.engine.samples import Samples, open_samples
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.errors import DataError
 from latentkit.interfaces import DataSource, Table

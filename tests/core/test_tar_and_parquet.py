@@ -21,7 +21,8 @@ from latentkit.data.parquet import Parquet
 from latentkit.data.paths import files_of, spelt_out
 from latentkit.data.tar_index import entries
 from latentkit.data.webdataset import WebDataset
-from latentkit.engine.batches import Batches, open_samples
+from latentkit.engine.batches import Batches
+from latentkit.engine.samples import open_samples
 from latentkit.errors import DataError, LatentkitError, LatentkitWarning
 from latentkit.interfaces import DataSource, Rows
 from latentkit.recipe.schema import DataSpec

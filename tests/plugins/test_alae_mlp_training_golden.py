@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latentkit._building import wired
-from latentkit.engine.program import Outcome, Program
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.program import Program
 from latentkit.engine.training import Training
 from latentkit.engine.updates import update
 from latentkit.registry.manager import default_registry

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import latentkit as lk
-from latentkit.engine.batches import Samples, at_resolution
+from latentkit.engine.samples import Samples, at_resolution
 from latentkit.evaluation.classifier import classifier_of
 from latentkit.evaluation.protocols import of_images
 from latentkit.interfaces import Table

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from latentkit._building import wired
-from latentkit.engine.program import Outcome, Program
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.program import Program
 from latentkit.engine.training import Training
 from latentkit.registry.manager import default_registry
 from latentkit.settings import Settings

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch import distributions as dist
 
 import latentkit as lk
-from latentkit.engine.batches import open_samples
+from latentkit.engine.samples import open_samples
 
 CODES = 200
 

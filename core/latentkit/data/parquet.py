@@ -6,24 +6,19 @@ groups, each of which is read as a whole: these are what an epoch goes through, 
 
 from __future__ import annotations
 
-import io
 import json
-import os
-from collections import abc
 from typing import Any, ClassVar
 
 import attrs
 import numpy as np
 from attrs.validators import in_
 
-from latentkit._optional import optional
 from latentkit.data.decoding import Wanted
 from latentkit.data.faults import Rule, Small, Unreadable
 from latentkit.data.images import check_request
+from latentkit.data.parquet_rows import Group, ParquetRows, parquet_file
 from latentkit.data.paths import files_of
-from latentkit.data.picture_rows import Opened, PictureRows
 from latentkit.data.picture_tables import picture_table
-from latentkit.data.recent import Recent
 from latentkit.data.streaming import STREAM, Stream
 from latentkit.data.workers import not_negative
 from latentkit.errors import DataError, nearest
@@ -66,7 +61,7 @@ class Parquet(DataSource):
         """
         if field != "label" or self.label is None:
             return ()
-        schema = _opened(files_of(self.path, ".parquet", self._where)[0], self._where).schema_arrow
+        schema = parquet_file(files_of(self.path, ".parquet", self._where)[0], self._where).schema_arrow
         try:
             notes = json.loads((schema.metadata or {})[b"huggingface"])
             return tuple(map(str, notes["info"]["features"][self.label]["names"]))
@@ -85,7 +80,7 @@ class Parquet(DataSource):
         groups: list[Group] = []
         labels: list[np.ndarray] = []
         for file in files_of(self.path, ".parquet", self._where):
-            opened = _opened(file, self._where)
+            opened = parquet_file(file, self._where)
             nested = _column(opened.schema_arrow, self.image, file, self._where)
             groups += [
                 Group(file=file, number=number, count=opened.metadata.row_group(number).num_rows, nested=nested)
@@ -119,72 +114,6 @@ class Parquet(DataSource):
         if len(found) and found.min() < 0:
             raise DataError(f"{where}: expected labels from 0 on, found {found.min()}")
         return found
-
-
-@attrs.frozen(kw_only=True)
-class Group:
-    """Rows of a file that are read together."""
-
-    file: str
-    number: int
-    count: int
-    nested: bool
-    """Whether pictures are structs of ``bytes`` and ``path``."""
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class ParquetRows(PictureRows):
-    """Pictures in a column of Parquet files."""
-
-    groups: tuple[Group, ...]
-    column: str
-    starts: np.ndarray = attrs.field(init=False)
-    """The first sample of each group, and the number of all, int64 [groups + 1]."""
-    recent: Recent[Any] = attrs.field(factory=Recent, init=False)
-
-    @starts.default
-    def _counted(self) -> np.ndarray:
-        return np.cumsum([0, *(group.count for group in self.groups)])
-
-    @property
-    def count(self) -> int:
-        """Of pictures."""
-        return int(self.starts[-1])
-
-    def release(self) -> None:
-        """Let go of groups."""
-        self.recent.clear()
-
-    def opened(self, indices: list[int]) -> abc.Iterable[Opened]:
-        """Their contents; nothing in an empty place."""
-        numbers = np.searchsorted(self.starts, indices, "right") - 1
-        for index, number in zip(indices, numbers.tolist(), strict=True):
-            row = index - int(self.starts[number])
-            content = self.recent.get(number, self._group)[row].as_py()
-            yield f"{os.path.basename(self.groups[number].file)}, row {index}", io.BytesIO(content or b"")
-
-    def _group(self, number: int) -> Any:
-        group = self.groups[number]
-        opened = _opened(group.file, self.rule.where)
-        try:
-            column = opened.read_row_group(group.number, columns=[self.column]).column(0).combine_chunks()
-        except (OSError, ValueError) as error:
-            raise _damaged(group.file, self.rule.where) from error
-        return column.field("bytes") if group.nested else column
-
-
-def _opened(file: str, where: str) -> Any:
-    parquet = optional("pyarrow.parquet", "Parquet files need", "pyarrow", "parquet")
-    try:
-        return parquet.ParquetFile(file)
-    except FileNotFoundError:
-        raise DataError(f"{where}: there is no file '{file}'") from None
-    except (OSError, ValueError) as error:  # of which pyarrow's own are kinds
-        raise _damaged(file, where) from error
-
-
-def _damaged(file: str, where: str) -> DataError:
-    return DataError(f"{where}: '{file}' is no Parquet file, or a damaged one")
 
 
 def _named(schema: Any, name: str, file: str, where: str) -> None:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from latentkit.engine.program import Outcome, Program, Values
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.program import Program, Values
 from latentkit.engine.tracing import Untraceable, looks, runs_as_it_is, tensors_of
 from latentkit.engine.updates import Buckets, Kinds, count
 

@@ -15,7 +15,8 @@ import attrs
 import torch
 
 from latentkit.data.cache import default_folder
-from latentkit.engine.program import Outcome, Program, Values
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.program import Program, Values
 from latentkit.engine.rewriting import simplified
 from latentkit.engine.tracing import (
     Context,

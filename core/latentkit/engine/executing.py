@@ -11,7 +11,8 @@ from torch import Tensor
 
 from latentkit.engine.capturing import Capturer, Steps
 from latentkit.engine.compiling import Compiler
-from latentkit.engine.program import Outcome, Program, Values
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.program import Program, Values
 from latentkit.engine.system import System
 from latentkit.engine.updates import Buckets, Kind, Kinds, Slot, apply, buckets, count
 from latentkit.engine.world import World

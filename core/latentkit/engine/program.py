@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from latentkit.engine.binding import Binder, OnePass
 from latentkit.engine.merging import Unit
+from latentkit.engine.outcome import Gradients, Outcome, copied, detached, reduced
 from latentkit.engine.plan import Plan, is_one
 from latentkit.engine.sharding import Sharding
 from latentkit.engine.statistics import shares_statistics
@@ -22,22 +23,8 @@ from latentkit.spaces import Space
 from latentkit.wiring.graph import Node
 from latentkit.wiring.wiring import Phase
 
-Gradients = list[Tensor | None]
 Values = abc.Mapping[tuple[str, Any], Any]
 """Every source by (kind, name)."""
-
-
-@attrs.frozen(eq=False)
-class Outcome:
-    """What one execution yields. Everything is detached."""
-
-    gradients: dict[str, Gradients]
-    """Per phase, in the order of the parameters of its trained parts."""
-    terms: dict[tuple[str, str], Tensor]
-    """Per (phase, term), the batch mean before weighting."""
-    kept: dict[str, Any]
-    states: dict[str, Tensor]
-    rates: dict[str, dict[str, Any]]
 
 
 @attrs.frozen(eq=False)
@@ -117,7 +104,7 @@ class Program:
 
     def terms(self, slots: abc.Sequence[Any]) -> dict[tuple[str, str], Tensor]:
         """Each term by (phase, term), averaged over the batch, from the values of :meth:`forward`."""
-        return {(term.phase, term.name): _reduced(slots[self.slots[term.node]]) for term in self.plan.terms}
+        return {(term.phase, term.name): reduced(slots[self.slots[term.node]]) for term in self.plan.terms}
 
     def outcome(
         self, slots: abc.Sequence[Any], parameters: abc.Mapping[str, abc.Sequence[Tensor]] | None = None
@@ -138,7 +125,7 @@ class Program:
         return Outcome(
             gradients,
             {key: value.detach() for key, value in terms.items()},
-            {name: _copied(at(node)) for phase in self.plan.running for name, node in phase.kept.items()},
+            {name: copied(at(node)) for phase in self.plan.running for name, node in phase.kept.items()},
             {name: at(node) for name, node in self.plan.states.items()},
             {phase.name: {part: at(node) for part, node in phase.rates.items()} for phase in self.plan.running},
         )
@@ -199,26 +186,6 @@ class Program:
     def _at(self, slots: abc.Sequence[Any]) -> abc.Callable[[Node], Any]:
         def value(node: Node) -> Any:
             found = slots[self.slots[node]]
-            return _detached(found)
+            return detached(found)
 
         return value
-
-
-def _copied(value: Any) -> Any:
-    """A value that no later update can reach: it may be a parameter or a state itself."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    return type(value)(*(_copied(field) for field in value)) if isinstance(value, tuple) else value
-
-
-def _detached(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach()
-    if isinstance(value, tuple):
-        return type(value)(*(_detached(field) for field in value))
-    return value
-
-
-def _reduced(value: Any) -> Tensor:
-    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
-    return tensor.mean() if tensor.ndim else tensor

@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from latentkit.engine.program import Gradients, Outcome, Program, Values
+from latentkit.engine.outcome import Gradients, Outcome
+from latentkit.engine.program import Program, Values
 from latentkit.errors import LatentkitWarning
 from latentkit.optimizers import same_layout
 

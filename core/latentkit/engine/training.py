@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from latentkit.engine.averaging import Average
-from latentkit.engine.batches import Batches, Samples
+from latentkit.engine.batches import Batches
 from latentkit.engine.drawing import at_time, drawn
 from latentkit.engine.executing import Executor, Watch
 from latentkit.engine.feeding import Feed, Injected, check_injected
 from latentkit.engine.merging import can_share
 from latentkit.engine.optimizing import optimizer_of
+from latentkit.engine.outcome import Outcome
 from latentkit.engine.plan import active_terms, groups, plan
-from latentkit.engine.program import Outcome, Program
+from latentkit.engine.program import Program
+from latentkit.engine.samples import Samples
 from latentkit.engine.sharding import Sharding, couples
 from latentkit.engine.statistics import share_statistics
 from latentkit.engine.streams import Streams, key_seed

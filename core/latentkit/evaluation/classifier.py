@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentkit.data.cache import default_folder
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.small_network import (
     MOST_IMAGES,
     data_fingerprint,

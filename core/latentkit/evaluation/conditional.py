@@ -7,7 +7,7 @@ from typing import ClassVar
 import attrs
 import torch
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.classifier import classifier_of
 from latentkit.evaluation.quantising import as_pictures
 from latentkit.evaluation.subjects import data_needed, finite, labels, lacks_held_out, lacks_labels

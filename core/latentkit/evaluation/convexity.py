@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from latentkit._optional import of_sklearn
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.engine.streams import Streams
 from latentkit.evaluation.network_choice import ClassifierNetwork, classifier_network
 from latentkit.evaluation.protocols import of_images, of_network

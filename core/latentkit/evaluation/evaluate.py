@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.errors import DataError, LatentkitError, RegistryError, RunError
 from latentkit.evaluation.subjects import NO_DATA, samples_of
 from latentkit.interfaces import Metric

@@ -16,7 +16,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.classifier import classifier_of
 from latentkit.evaluation.code_prior import KINDS
 from latentkit.evaluation.distances import frechet

@@ -12,7 +12,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.engine.streams import Streams
 from latentkit.evaluation.classifier import Classifier
 from latentkit.evaluation.network_choice import classifier_network

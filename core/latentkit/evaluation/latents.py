@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.subjects import data_needed, finite, lacks_role
 from latentkit.interfaces import Figure, Metric
 from latentkit.model import Model

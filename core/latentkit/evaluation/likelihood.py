@@ -10,8 +10,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
 from latentkit.engine.evaluating import evaluate
+from latentkit.engine.samples import Samples
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.errors import LatentkitError
 from latentkit.evaluation.densities import Densities, densities_of

@@ -11,7 +11,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.classifier import Classifier, classifier_of
 from latentkit.evaluation.network_files import read_network
 from latentkit.evaluation.networks import Ability, FeatureNetwork

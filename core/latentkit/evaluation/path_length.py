@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from latentkit.components.priors import Bernoulli, Index, OneHot
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.engine.streams import Streams, key_seed
 from latentkit.evaluation.dependence import drawn_code, draws_behind
 from latentkit.evaluation.network_choice import lacks_network, network_of

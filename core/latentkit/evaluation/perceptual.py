@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.network_choice import lacks_network, network_of
 from latentkit.evaluation.networks import FeatureNetwork
 from latentkit.evaluation.paths import LARGEST, averaged_down

@@ -6,7 +6,7 @@ import math
 
 import attrs
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.subjects import finite, images, lacks_held_out, lacks_role
 from latentkit.interfaces import Figure, Metric
 from latentkit.model import Model

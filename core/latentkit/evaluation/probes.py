@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from latentkit._optional import of_sklearn
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.subjects import features, finite, images, labels, lacks_held_out, lacks_labels, lacks_role
 from latentkit.interfaces import Figure, Metric
 from latentkit.model import Model

@@ -7,7 +7,7 @@ import hashlib
 import attrs
 import numpy as np
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.networks import FeatureNetwork
 
 _CHUNK = 1024

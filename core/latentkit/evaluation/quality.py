@@ -13,7 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.engine.streams import Streams
 from latentkit.evaluation.code_prior import KINDS as PRIORS
 from latentkit.evaluation.distances import frechet, kernel_distance

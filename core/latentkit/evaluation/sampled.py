@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.expost import fit_prior, lacks_prior
 from latentkit.evaluation.subjects import data_needed, finite, lacks_held_out
 from latentkit.model import Model

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.evaluation.protocols import of_images
 from latentkit.evaluation.quantising import as_pictures
 from latentkit.evaluation.subjects import finite, images, lacks_held_out, lacks_role

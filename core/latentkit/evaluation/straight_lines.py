@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.errors import LatentkitError
 from latentkit.evaluation.quantising import as_pictures
 from latentkit.evaluation.subjects import finite, images, lacks_held_out, lacks_labels, lacks_role

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples, open_samples
+from latentkit.engine.samples import Samples, open_samples
 from latentkit.errors import NotFiniteError
 from latentkit.model import Model
 from latentkit.wiring.graph import Node, ancestors

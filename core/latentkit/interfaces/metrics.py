@@ -10,7 +10,7 @@ import attrs
 from latentkit.interfaces.component import Component
 
 if TYPE_CHECKING:
-    from latentkit.engine.batches import Samples
+    from latentkit.engine.samples import Samples
     from latentkit.model import Model
 
 

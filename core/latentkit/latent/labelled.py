@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentkit.engine.batches import Samples
+from latentkit.engine.samples import Samples
 from latentkit.errors import LatentkitError, nearest
 from latentkit.evaluation.subjects import NO_DATA, features, finite, image_value, lacks_role, samples_of
 from latentkit.interfaces import Table

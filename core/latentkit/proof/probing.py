@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import torch
 
-from latentkit.engine.program import Outcome, Program
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.program import Program
 from latentkit.engine.training import Training
 from latentkit.errors import Problem, RecipeError
 from latentkit.proof.declarations import Declarations

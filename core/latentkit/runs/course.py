@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from latentkit.engine.batches import Batches, Samples, at_resolution, open_samples
+from latentkit.engine.batches import Batches
+from latentkit.engine.samples import Samples, at_resolution, open_samples
 from latentkit.engine.training import Training
 from latentkit.engine.world import World
 from latentkit.proof.stages import largest_stage

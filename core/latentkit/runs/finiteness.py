@@ -16,7 +16,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from latentkit.engine.program import Outcome, Program
+from latentkit.engine.outcome import Outcome
+from latentkit.engine.program import Program
 from latentkit.engine.training import Training
 from latentkit.runs.files import write_tensors
 from latentkit.wiring.wiring import Phase
