@@ -16,7 +16,7 @@ import torch
 
 import latentkit as lk
 from latentkit.engine.training import Training
-from latentkit.runs.job import Job
+from latentkit.runs import loop
 from latentkit.runs.lifecycle import Lifecycle
 from latentkit_cli.progress import Lines, Position
 from measuring.apart import apart
@@ -24,8 +24,8 @@ from measuring.noise import median_of
 from measuring.rows import Row, row
 from measuring.systems import SYSTEMS, System
 
-TIMED = {"step": (Training, "step"), "observers": (Lifecycle, "tell"), "reading": (Job, "_read"),
-         "checkpoint": (Job, "_checkpoint")}  # fmt: skip
+TIMED = {"step": (Training, "step"), "observers": (Lifecycle, "tell"), "reading": (loop, "_read"),
+         "checkpoint": (loop, "_checkpoint")}  # fmt: skip
 
 
 @attrs.frozen

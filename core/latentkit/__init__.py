@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from latentkit.optimizers import Optimizer
     from latentkit.proof import Report
     from latentkit.runs.converting import convert
-    from latentkit.runs.job import Run
     from latentkit.runs.loading import load
+    from latentkit.runs.run import Run
     from latentkit.runs.stopping import Interrupted, StopRun
     from latentkit.runs.training import train
 
@@ -75,7 +75,7 @@ _HOMES = {
     "proof": ("Report",),
     "runs.converting": ("convert",),
     "runs.loading": ("load",),
-    "runs.job": ("Run",),
+    "runs.run": ("Run",),
     "runs.stopping": ("Interrupted", "StopRun"),
     "runs.training": ("train",),
 }  # fmt: skip

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from latentkit._building import RecipeLike, source_of, wired
+from latentkit.engine.starting import initial_states
 from latentkit.engine.system import System
-from latentkit.engine.training import initial_states
 from latentkit.errors import RecipeError
 from latentkit.evaluation.evaluate import evaluate
 from latentkit.explaining import Comparison, compare, explain

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import abc
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
 from latentkit.interfaces import Prior
-from latentkit.recipe.quantities import Constant, Formula, Ramp, Stairs, Timed
+from latentkit.recipe.quantities import Constant, Formula, Quantity, Ramp, Stairs, Timed, is_static
 from latentkit.wiring.wiring import Draw
 
 
@@ -30,3 +31,13 @@ def drawn(draw: Draw, batch: int, generator: torch.Generator, dtype: torch.dtype
     """One draw for a batch; drawn in float32 so that every precision sees the same numbers."""
     value = draw.prior.draw(draw.shape(batch), generator)
     return value.to(dtype) if value.is_floating_point() else value
+
+
+def number(quantity: Quantity, step: int, images: int, device: torch.device, dtype: torch.dtype) -> Any:
+    """A scalar now: as a number where it never changes, else as a tensor [], so that no graph takes it for constant."""
+    assert not isinstance(quantity, Formula)
+    value = quantity.at(step, images)
+    if is_static(quantity) or isinstance(quantity, Constant):
+        return value
+    # By way of float64: a number too large for float32 becomes infinite there, and is reported where it matters.
+    return torch.full((), value, device=device, dtype=torch.float64).to(dtype)

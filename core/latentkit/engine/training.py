@@ -7,30 +7,24 @@ from collections import abc
 from typing import Any
 
 import attrs
-import torch
 from torch import Tensor
 
-from latentkit.engine.averaging import Average
 from latentkit.engine.batches import Batches
-from latentkit.engine.drawing import at_time, drawn
+from latentkit.engine.drawing import at_time, drawn, number
 from latentkit.engine.executing import Executor, Watch
 from latentkit.engine.feeding import Feed, Injected, check_injected
 from latentkit.engine.merging import can_share
-from latentkit.engine.optimizing import optimizer_of
 from latentkit.engine.outcome import Outcome
 from latentkit.engine.plan import active_terms, groups, plan
 from latentkit.engine.program import Program
 from latentkit.engine.samples import Samples
 from latentkit.engine.sharding import Sharding, couples
+from latentkit.engine.starting import averages, built_system, initial_states, optimizer_slots
 from latentkit.engine.statistics import share_statistics
-from latentkit.engine.streams import Streams, key_seed
-from latentkit.engine.system import System
-from latentkit.engine.updates import Slot
+from latentkit.engine.streams import Streams
 from latentkit.engine.world import World
-from latentkit.recipe.quantities import Constant, Formula, Quantity, is_static
 from latentkit.registry.manager import Registry
 from latentkit.settings import Settings
-from latentkit.wiring.components import Components
 from latentkit.wiring.wiring import Phase, Wiring
 
 
@@ -66,7 +60,7 @@ class Training:
         self.device, self.dtype = self.settings.torch_device(), self.settings.dtype
         self.world = world or World()
         self.sharding = None if self.world.alone else Sharding(wiring, self.world, self.batch)
-        self.system = self._system(registry, self.seed)
+        self.system = built_system(wiring, registry, self.settings, self.seed)
         self.modules = self.system.modules_by_name()
         for name in self.modules if self.sharding is not None else ():
             if not couples(wiring.parts[name]):
@@ -77,9 +71,8 @@ class Training:
         self.step_count = self.images = self.stage = 0
         self.positions = dict.fromkeys(self.data, 0)
         self.states = initial_states(wiring, self.device, self.dtype)
-        self.slots = self._optimizers(registry)
-        self.averages = {name: Average(spec, self.modules, self._fresh(registry, spec.start, name))
-                         for name, spec in wiring.recipe.average.items()}  # fmt: skip
+        self.slots = optimizer_slots(wiring, registry, self.modules)
+        self.averages = averages(wiring, registry, self.settings, self.seed, self.modules)
         self.stochastic = any(part.stochastic for part in wiring.parts.values())
         self.generators: dict[str, Tensor] = {}
         """States of the default generators from a checkpoint, where parts have dropout."""
@@ -90,28 +83,6 @@ class Training:
         """Called after each execution, before its update, with the program, its values and its outcome."""
         self.phase_done: abc.Callable[[str], None] | None = None
         """Called with a phase's name when it has updated its parts."""
-
-    def _system(self, registry: Registry, seed: int) -> System:
-        # Weights are drawn on the CPU, so that every device starts with the same ones.
-        start = "meta" if self.device.type == "meta" else "cpu"
-        system = System(self.wiring, registry, seed, start).to(self.device, self.dtype)
-        return system.to(memory_format=torch.channels_last) if self.settings.channels_last else system  # type: ignore[call-overload]  # torch types it for tensors only
-
-    def _fresh(self, registry: Registry, start: str, name: str) -> dict[str, Any] | None:
-        if start != "fresh":
-            return None
-        return self._system(registry, key_seed(self.seed, "average", name)).modules_by_name()
-
-    def _optimizers(self, registry: Registry) -> dict[tuple[str, str], Slot]:
-        """One state per part and owner: the recipe's optimizer (owner "") or a phase's own."""
-        components = Components(registry, self.wiring.source)
-        slots: dict[tuple[str, str], Slot] = {}
-        for phase in self.wiring.phases:
-            owner = phase.name if phase.spec.optimizer else ""
-            optimizer = optimizer_of(components, self.wiring.optimizer_of(phase), owner)
-            for part in phase.spec.train:
-                slots.setdefault((owner, part), Slot(optimizer, self.modules[part]))
-        return slots
 
     def step(self, values: Injected | None = None, repeats: int | None = None) -> dict[tuple[str, str], Tensor]:
         """One training step: every phase in order, then the averages.
@@ -220,22 +191,4 @@ class Training:
         if kind == "state":
             return self.states[name]
         quantity = self.wiring.recipe.scalars[name] if kind == "scalars" else name
-        return self._number(quantity)
-
-    def _number(self, quantity: Quantity) -> Any:
-        assert not isinstance(quantity, Formula)
-        value = quantity.at(self.step_count, self.images)
-        if is_static(quantity) or isinstance(quantity, Constant):
-            return value
-        # By way of float64: a number too large for float32 becomes infinite there, and is reported where it matters.
-        return torch.full((), value, device=self.device, dtype=torch.float64).to(self.dtype)
-
-
-def initial_states(wiring: Wiring, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The values of ``[state]`` before the first step."""
-    found = {}
-    for name, state in wiring.states.items():
-        dims = tuple(dim for dim in state.space.dims if isinstance(dim, int))
-        start = 0.0 if isinstance(state.start, tuple) else state.start
-        found[name] = torch.full(dims, start, device=device, dtype=dtype)
-    return found
+        return number(quantity, self.step_count, self.images, self.device, self.dtype)

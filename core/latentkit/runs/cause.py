@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from latentkit.engine.default_generators import seed_default_generators
 from latentkit.errors import NotFiniteError
 from latentkit.runs.finiteness import ADVICE, OFFENDING, Watcher
 from latentkit.runs.sharing import shared_checkpoint
@@ -52,4 +53,4 @@ def _back_to_checkpoint(job: Job) -> None:
     job.training = job.course.training(stage, job.training.settings)
     if saved is not None and usable:
         restore(job.training, saved.tensors, saved.state)
-    job.seed_default_generators()
+    seed_default_generators(job.training)

@@ -18,11 +18,11 @@ from latentkit.runs.card import write_card
 from latentkit.runs.checkpoint import save
 from latentkit.runs.folder import Folder, default_folder
 from latentkit.runs.foreign import read_checkpoint
-from latentkit.runs.job import Run
 from latentkit.runs.lifecycle import Say
 from latentkit.runs.loading import load, save_model
 from latentkit.runs.observing import write_pictures
 from latentkit.runs.origin import Origin
+from latentkit.runs.run import Run
 from latentkit.wiring.assemble import assemble
 
 State = abc.Mapping[str, Tensor]
