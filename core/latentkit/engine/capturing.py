@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from latentkit.engine.outcome import Outcome
 from latentkit.engine.program import Program, Values
-from latentkit.engine.tracing import Untraceable, looks, runs_as_it_is, tensors_of
+from latentkit.engine.tracing import Untraceable, leaves_of, looks, runs_as_it_is, tensors_of
 from latentkit.engine.updates import Buckets, Kinds, count
 
 Steps = abc.Mapping[str, Tensor]
@@ -86,15 +86,15 @@ class Capturer:
             if len(seen) < WARM:
                 return None
             self.known[program] = self._captured(program, values, seen[-1])
-        captured = self.known[program]
-        if captured is None or captured.inputs != looks(values):
+        captured, leaves = self.known[program], leaves_of(values)
+        if captured is None or captured.inputs != looks(leaves):
             return None
         now = self.buckets(program, seen[-1])
         if _shape(now) != captured.shape:  # parameters that had one count have two, or the other way round
             del self.known[program]
             self.seen[program].clear()
             return None
-        for mine, value in zip(captured.values, tensors_of(values), strict=True):
+        for mine, value in zip(captured.values, tensors_of(leaves), strict=True):
             mine.copy_(value)
         _write(captured.steps, now)
         found = captured.replay()
@@ -118,7 +118,7 @@ class Capturer:
         except Exception as error:  # parts are anybody's code, and CUDA refuses much while it captures
             runs_as_it_is(program, "captured", error)
             return None
-        return _Captured(tensors_of(mine), looks(values), steps, _shape(now), replay)
+        return _Captured(tensors_of(leaves_of(mine)), looks(leaves_of(values)), steps, _shape(now), replay)
 
 
 def _shape(now: Buckets) -> object:

@@ -23,6 +23,7 @@ from latentkit.engine.tracing import (
     Place,
     Traced,
     Untraceable,
+    leaves_of,
     looks,
     places_of,
     runs_as_it_is,
@@ -81,10 +82,10 @@ class Compiler:
         """What the execution yields; ``None`` where this program, or values of these shapes, are not compiled."""
         if program not in self.known:
             self.known[program] = self._compiled(program, values)
-        compiled = self.known[program]
-        if compiled is None or not compiled.fits(values):
+        compiled, leaves = self.known[program], leaves_of(values)
+        if compiled is None or compiled.inputs != looks(leaves):
             return None
-        return exchanged(lambda: compiled(values)) if program.talks else compiled(values)
+        return exchanged(lambda: compiled(leaves)) if program.talks else compiled(leaves)
 
     def _compiled(self, program: Program, values: Values) -> _Compiled | None:
         found = None
@@ -121,13 +122,9 @@ class _Compiled:
             graph = traced.graph(inputs)
         with torch.no_grad():  # gradients are in the graph; none will be taken of it
             function = backend(graph, inputs)
-        return cls(function, places, looks(values), traced.outcome)
+        return cls(function, places, looks(leaves_of(values)), traced.outcome)
 
-    def fits(self, values: Values) -> bool:
-        """Whether these values are like those that it was made for."""
-        return looks(values) == self.inputs
-
-    def __call__(self, values: Values) -> Outcome:
+    def __call__(self, leaves: list[Any]) -> Outcome:
         with torch.no_grad():
-            found = self.function(*(place.tensor for place in self.weights), *tensors_of(values))
+            found = self.function(*(place.tensor for place in self.weights), *tensors_of(leaves))
         return self.outcome(found)

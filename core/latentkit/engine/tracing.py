@@ -147,16 +147,21 @@ def unchanged(modules: abc.Mapping[str, nn.Module]) -> abc.Iterator[None]:
         raise Untraceable(f"part {setting[0]}, a tensor that is no buffer, while it computes")
 
 
-def tensors_of(values: Values) -> list[Tensor]:
-    """The tensors among the values, in their order."""
-    return [value for value in pytree.tree_leaves(dict(values)) if isinstance(value, Tensor)]
+def leaves_of(values: Values) -> list[Any]:
+    """The values in their order, those of posteriors one by one."""
+    return pytree.tree_leaves(dict(values))
 
 
-def looks(values: Values) -> tuple[object, ...]:
+def tensors_of(leaves: abc.Iterable[Any]) -> list[Tensor]:
+    """The tensors among them, in their order."""
+    return [value for value in leaves if isinstance(value, Tensor)]
+
+
+def looks(leaves: abc.Iterable[Any]) -> tuple[object, ...]:
     """Sizes, layouts and kinds of tensors, and all other values: what a traced graph has taken for granted."""
     return tuple(
         (value.shape, value.stride(), value.dtype, value.device) if isinstance(value, Tensor) else value
-        for value in pytree.tree_leaves(dict(values))
+        for value in leaves
     )
 
 
