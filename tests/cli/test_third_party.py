@@ -18,6 +18,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+pytestmark = pytest.mark.xdist_group("third party")  # one environment for all of them
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "latentkit-softplus"
 MINE = """
