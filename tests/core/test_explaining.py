@@ -23,7 +23,8 @@ from latentkit.explaining.units import ends
 from latentkit.recipe.quantities import read_quantity
 from latentkit.registry.manager import Registry, default_registry
 from latentkit.wiring.graph import Graph
-from latentkit.wiring.names import Names, Scope
+from latentkit.wiring.names import Names
+from latentkit.wiring.scope import Scope
 
 SYSTEMS = Path(__file__).parent / "systems"
 TOYS = sorted(path.stem for path in SYSTEMS.glob("*.toml"))

@@ -8,7 +8,8 @@ from latentkit.interfaces import Part
 from latentkit.recipe.quantities import Constant, Formula, Quantity, Ramp, Stairs
 from latentkit.recipe.schema import TermSpec
 from latentkit.wiring.graph import Graph, Node
-from latentkit.wiring.names import Names, Scope
+from latentkit.wiring.names import Names
+from latentkit.wiring.scope import Scope
 from latentkit.wiring.wiring import Wiring
 
 _SIGNS = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "div": ("/", 2)}

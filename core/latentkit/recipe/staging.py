@@ -13,6 +13,7 @@ from latentkit.recipe._lines import Path
 from latentkit.recipe.merging import Tree, copy_tree
 from latentkit.recipe.schema import TrainSpec
 from latentkit.recipe.source import Source
+from latentkit.recipe.staged_values import counted_from, is_number, is_schedule, is_size, leaves, put
 from latentkit.recipe.writing import brief
 
 KEYS = ("images", "steps", "set", "reset")
@@ -66,20 +67,6 @@ def stages(source: Source) -> tuple[Stage, ...]:
 def last_stage(source: Source) -> Source:
     """The recipe as it is at the end of training."""
     return stages(source)[-1].source
-
-
-def flat_paths(table: abc.Mapping[str, object]) -> dict[str, object]:
-    """What a stage sets, by dotted path."""
-    return {".".join(path): value for path, value in _leaves(table)}
-
-
-def selectors(source: Source) -> frozenset[str]:
-    """Scalars that choose between cases of a stage."""
-    given = source.tables.get("stage", [])
-    tables = [table for table in given if isinstance(table, dict)] if isinstance(given, list) else []
-    sets = [table["set"] for table in tables if isinstance(table.get("set"), dict)]
-    values = [value for each in sets for _, value in _leaves(each)]
-    return frozenset(str(value["by"]) for value in values if isinstance(value, dict) and "by" in value)
 
 
 class _Reader:
@@ -143,18 +130,18 @@ class _Reader:
             self.problem((str(index), "set"), f"expected a table of dotted paths, found {brief(given)}", hint)
             return ()
         done = []
-        for path, value in _leaves(given):
+        for path, value in leaves(given):
             dotted, where = ".".join(path), (str(index), "set", *path)
             if isinstance(value, dict) and "by" in value:
                 value = self.case(tables, value, where)
                 if value is None:
                     continue
-            if not _is_number(value) and not _is_schedule(value) and not _is_size(path, value):
+            if not is_number(value) and not is_schedule(value) and not is_size(path, value):
                 fact = f"a stage sets numbers and schedules, '{dotted}' is {brief(value)}"
                 self.problem(where, fact, "the rest of a recipe is the same in all its stages")
             elif path[0] == "stage":
                 self.problem(where, "a stage cannot set stages")
-            elif not _put(tables, path, _counted_from(value, start, images) if _is_schedule(value) else value):
+            elif not put(tables, path, counted_from(value, start, images) if is_schedule(value) else value):
                 self.problem(where, f"'{dotted}' leads through a value that is no table")
             else:
                 places[path] = self.source.where(("stage", str(index))).partition(", [")[0]
@@ -207,53 +194,3 @@ def _batch(tables: Tree) -> int:
     train = tables.get("train", {})
     batch = train.get("batch", TrainSpec().batch) if isinstance(train, dict) else 1
     return batch if type(batch) is int and batch > 0 else 1
-
-
-def _leaves(table: abc.Mapping[str, object], prefix: Path = ()) -> abc.Iterator[tuple[Path, object]]:
-    for key, value in table.items():
-        path = (*prefix, *key.split("."))
-        if isinstance(value, dict) and not _is_schedule(value) and "by" not in value:
-            yield from _leaves(value, path)
-        else:
-            yield path, value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_size(path: Path, value: object) -> bool:
-    """Whether it is height and width of images."""
-    return path[0] == "data" and path[-1] == "resolution" and isinstance(value, list) and all(map(_is_number, value))
-
-
-def _is_schedule(value: object) -> bool:
-    return isinstance(value, dict) and ("from" in value or isinstance(value.get("steps"), list))
-
-
-def _counted_from(value: object, start: int, images: int) -> Tree:
-    """A schedule that counts from the start of its stage, as one that counts from the start of training."""
-    table = dict(cast("Tree", value))
-    shift = images if table.get("unit") == "images" else start
-    if "from" in table:
-        first = table.get("start", 0)
-        table["start"] = first + shift if isinstance(first, int | float) else first
-    elif isinstance(table["steps"], list):
-        table["steps"] = [
-            [item[0] + shift, *item[1:]] if isinstance(item, list) and item and _is_number(item[0]) else item
-            for item in table["steps"]
-        ]
-    return table
-
-
-def _put(tables: Tree, path: Path, value: object) -> bool:
-    """Set a value in place; an expression on the way becomes the ``of`` of a table. Whether the path could be gone."""
-    for key in path[:-1]:
-        inner = tables.setdefault(key, {})
-        if isinstance(inner, str) and path[0] == "phase" and "loss" in path:
-            inner = tables[key] = {"of": inner}
-        if not isinstance(inner, dict):
-            return False
-        tables = inner
-    tables[path[-1]] = value
-    return True

@@ -9,7 +9,7 @@ from latentkit.errors import LatentkitError, RegistryError, nearest
 from latentkit.interfaces import Component
 from latentkit.registry.catalogue import Entry
 from latentkit.registry.manager import Registry, default_registry
-from latentkit.testing import finders, parts, priors, recipes, sources, updates, watching
+from latentkit.testing import descents, finders, parts, priors, recipes, sources, updates, watching
 from latentkit.testing.checks import Check, Nonconforming, NotExercised
 from latentkit.testing.subjects import Subject
 from latentkit.testing.workplace import Workplace
@@ -21,7 +21,7 @@ _KINDS: dict[str, abc.Callable[[Subject], Looks]] = {
     **dict.fromkeys(PART_KINDS, parts.checks),
     "prior": priors.checks,
     "data": sources.checks,
-    "optimizer": updates.optimizer_checks,
+    "optimizer": descents.optimizer_checks,
     "initializer": updates.initializer_checks,
     "constraint": updates.constraint_checks,
     "metric": watching.metric_checks,

@@ -12,7 +12,8 @@ from latentkit._building import source_of, wired
 from latentkit.errors import LatentkitError
 from latentkit.recipe.merging import COMMON_DATA_OPTIONS
 from latentkit.recipe.source import Source
-from latentkit.recipe.staging import flat_paths, stages
+from latentkit.recipe.staged_values import flat_paths
+from latentkit.recipe.staging import stages
 from latentkit.testing.checks import Nonconforming, NotExercised
 from latentkit.testing.roles import roles_are_evaluated
 from latentkit.testing.stand_ins import PLUGIN

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import abc
+from typing import Any
 
 from latentkit.errors import LatentkitError
 from latentkit.interfaces import Component
@@ -65,3 +67,20 @@ def refuses_values_out_of_range(subject: Subject, exercise: Exercise, leave: abc
                 raise Nonconforming(f"{what}: is accepted, and then {error}") from error
             except Exception as error:
                 raise Nonconforming(f"{what}: is accepted, and then raises {said(error)}") from error
+
+
+def option_checks(subject: Subject, use: abc.Callable[[Any], object]) -> dict[str, abc.Callable[[], None]]:
+    """The properties of its options.
+
+    Args:
+        subject: what has them.
+        use: does something with one that is made.
+    """
+
+    def exercise(component: Component, _: str) -> None:
+        use(component)
+
+    return {
+        "refuses wrong options": functools.partial(refuses_wrong_options, subject),
+        "refuses values out of range": functools.partial(refuses_values_out_of_range, subject, exercise),
+    }

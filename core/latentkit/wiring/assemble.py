@@ -12,7 +12,8 @@ from latentkit.recipe.quantities import Formula
 from latentkit.recipe.reading import read_recipe
 from latentkit.recipe.schema import Recipe
 from latentkit.recipe.source import Source
-from latentkit.recipe.staging import last_stage, selectors
+from latentkit.recipe.staged_values import selectors
+from latentkit.recipe.staging import last_stage
 from latentkit.recipe.writing import brief
 from latentkit.registry.manager import Registry
 from latentkit.spaces import Space
@@ -20,8 +21,9 @@ from latentkit.wiring.batching import uneven_chunks
 from latentkit.wiring.components import Components
 from latentkit.wiring.declared import declared, lost_expressions, words
 from latentkit.wiring.graph import Graph, Node, ancestors
-from latentkit.wiring.names import Names, Scope
+from latentkit.wiring.names import Names
 from latentkit.wiring.phases import PhaseReader
+from latentkit.wiring.scope import Scope
 from latentkit.wiring.sizer import Sizer
 from latentkit.wiring.wiring import Wiring, parts_called, phase_nodes
 

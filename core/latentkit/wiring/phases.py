@@ -13,7 +13,8 @@ from latentkit.recipe.writing import brief
 from latentkit.spaces import Space
 from latentkit.wiring.components import Components
 from latentkit.wiring.graph import Graph, Node
-from latentkit.wiring.names import Names, Path, Scope
+from latentkit.wiring.names import Names, Path
+from latentkit.wiring.scope import Scope
 from latentkit.wiring.times import check_times, check_together
 from latentkit.wiring.wiring import Phase, Term
 
