@@ -14,7 +14,7 @@ from latentkit.errors import RegistryError
 from latentkit.hooks import hookimpl
 from latentkit.registry.catalogue import Entry, read_catalogue, shipped_catalogue
 from latentkit.registry.manager import Registry
-from latentkit.runs import job
+from latentkit.runs import loop
 from latentkit.testing import Check, Nonconforming, NotExercised, checks_of
 from latentkit.testing.workplace import global_draws
 
@@ -129,7 +129,7 @@ def test_each_fault_of_a_recipe_is_found_by_its_property_and_by_no_other(checks:
 
 
 def test_a_run_without_a_card_is_found(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "write_card", lambda *_: None)
+    monkeypatch.setattr(loop, "write_card", lambda *_: None)
     sound = [check for check in checks_of("faulty", registry=registry) if check.name.startswith("recipe:sound[")]
     assert outcomes(sound) == ({"writes card and pictures": "a run has not written card.md"}, {})
     listed = {check.name.partition("[")[2].removesuffix("]") for check in sound}
