@@ -1,7 +1,7 @@
 """Trains a toy with a real compiler, and without one, in a process that nothing else has changed.
 
-Prints as JSON, per training, the terms and gradients of its steps, whether its programs were compiled, and how many of
-them were found in the compiler's cache.
+Prints as JSON, per training, the terms of its steps, weights and states of optimizers after each, whether its programs
+were compiled, updates with them, and how many of them were found in the compiler's cache.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch._dynamo.utils import counters
 from torch._inductor import config
 
 from latentkit._building import wired
-from latentkit.engine.outcome import Outcome
 from latentkit.engine.samples import open_samples
 from latentkit.engine.training import Training
 from latentkit.registry.catalogue import read_catalogue, shipped_catalogue
@@ -38,19 +37,13 @@ def trained(registry: Registry, compiled: bool) -> dict[str, Any]:
     samples = {name: open_samples(name, wiring.recipe.data[name], source) for name, source in wiring.data.items()}
     training = Training(wiring, registry, samples, Settings(precision="float64", compile=compiled))
     steps: list[dict[str, Any]] = []
-    update = training.executor.update
-
-    def noted(program: Any, outcome: Outcome, updates: Any) -> None:
-        terms = {"/".join(key): value.tolist() for key, value in outcome.terms.items()}
-        steps.append(terms | {name: [each.tolist() for each in found if each is not None]
-                              for name, found in outcome.gradients.items()})  # fmt: skip
-        update(program, outcome, updates)
-
-    training.executor.update = noted  # type: ignore[method-assign]
     for _ in range(2):
-        training.step()
+        terms = {"/".join(key): value.tolist() for key, value in training.step().items()}
+        states = {f"{slot}.{name}": value.tolist() for slot, found in training.slots.items()
+                  for name, value in found.tensors().items()}  # fmt: skip
+        steps.append(terms | states | {name: value.tolist() for name, value in training.system.state_dict().items()})
     compiler = training.executor.compiler
-    known = compiler is not None and all(compiler.known.values())
+    known = compiler is not None and all(found and found.traced.update for found in compiler.known.values())
     return {"steps": steps, "compiled": known, "found": counters["inductor"]["fxgraph_cache_hit"]}
 
 

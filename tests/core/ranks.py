@@ -140,7 +140,7 @@ def graphs(out: Path, recipes: dict[str, dict[str, object]], steps: int, fails: 
         line: dict[str, object] = {}
         for backend in (None, refused if fails == world.rank else as_traced):
             training = course.training(0, Settings(precision="float64"))
-            compiler = None if backend is None else Compiler(training.settings.autocast, world, backend)
+            compiler = None if backend is None else Compiler(training.settings.autocast, world, backend, lambda _: None)
             training.executor.compiler = compiler
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")

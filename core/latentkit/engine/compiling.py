@@ -17,10 +17,9 @@ import torch
 from latentkit.data.cache import default_folder
 from latentkit.engine.outcome import Outcome
 from latentkit.engine.program import Program, Values
-from latentkit.engine.rewriting import simplified
+from latentkit.engine.rewriting import simplified, write_out_adam
 from latentkit.engine.tracing import (
     Context,
-    Place,
     Traced,
     Untraceable,
     leaves_of,
@@ -30,6 +29,7 @@ from latentkit.engine.tracing import (
     tensors_of,
     unchanged,
 )
+from latentkit.engine.updating import InGraph
 from latentkit.engine.world import World, exchanged
 
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
@@ -39,6 +39,8 @@ Backend = abc.Callable[[torch.fx.GraphModule, list[Any]], Function]
 
 def inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Function:
     """Code for this machine by TorchInductor, kept on disk from run to run."""
+    graph = simplified(graph)
+    write_out_adam(graph)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the compiler's own modules, about each other
         from torch import _inductor
@@ -56,7 +58,7 @@ def inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Function:
         sizes = FakeTensorMode(shape_env=ShapeEnv())
         fixed: list[Any] = [sizes.from_tensor(tensor, static_shapes=True) for tensor in inputs]
         with tracing(TracingContext(sizes)):
-            compiled: Function = _inductor.compile(simplified(graph), fixed, options={"fallback_random": True})
+            compiled: Function = _inductor.compile(graph, fixed, options={"fallback_random": True})
     return compiled
 
 
@@ -72,10 +74,13 @@ class Compiler:
         context: what an execution runs in (autocast).
         world: ranks that compile the same programs.
         backend: from a graph to a function.
+        update_of: the update that follows a program, where it is to be compiled with it.
     """
 
-    def __init__(self, context: Context, world: World, backend: Backend = inductor) -> None:
-        self.context, self.world, self.backend = context, world, backend
+    def __init__(
+        self, context: Context, world: World, backend: Backend, update_of: abc.Callable[[Program], InGraph | None]
+    ) -> None:
+        self.context, self.world, self.backend, self.update_of = context, world, backend, update_of
         self.known: dict[Program, _Compiled | None] = {}
 
     def __call__(self, program: Program, values: Values) -> Outcome | None:
@@ -83,14 +88,14 @@ class Compiler:
         if program not in self.known:
             self.known[program] = self._compiled(program, values)
         compiled, leaves = self.known[program], leaves_of(values)
-        if compiled is None or compiled.inputs != looks(leaves):
+        if compiled is None or compiled.looks != looks(leaves):
             return None
         return exchanged(lambda: compiled(leaves)) if program.talks else compiled(leaves)
 
     def _compiled(self, program: Program, values: Values) -> _Compiled | None:
         found = None
         try:
-            found = _Compiled.of(program, values, self.context, self.backend)
+            found = _Compiled.of(program, values, self.context, self.backend, self.update_of(program))
         except Exception as error:  # parts are anybody's code, and so much can be missing for a compiler to work
             runs_as_it_is(program, "compiled", error)
         # Ranks that talk within an execution do so in its order, which may be another when it is compiled.
@@ -103,28 +108,32 @@ class Compiler:
 @attrs.frozen(eq=False)
 class _Compiled:
     function: Function
-    weights: list[Place]
-    inputs: tuple[object, ...]
-    """What the values look like that it was made for."""
-    outcome: abc.Callable[[abc.Sequence[Any]], Outcome]
+    traced: Traced
+    looks: tuple[object, ...]
+    """Of the values that it was made for."""
 
     @classmethod
-    def of(cls, program: Program, values: Values, context: Context, backend: Backend) -> _Compiled:
+    def of(
+        cls, program: Program, values: Values, context: Context, backend: Backend, update: InGraph | None
+    ) -> _Compiled:
         """Trace and compile.
 
         Raises:
             Untraceable: a part keeps tensors that are none of its buffers.
         """
         places = [place for module in program.modules.values() for place in places_of(module)]
-        traced = Traced(program, places, values, context)
-        inputs = [*(place.tensor for place in places), *traced.given]
+        traced = Traced(program, places, values, context, update)
+        inputs = [*traced.inputs(), *traced.given]
         with unchanged(program.modules):
             graph = traced.graph(inputs)
         with torch.no_grad():  # gradients are in the graph; none will be taken of it
             function = backend(graph, inputs)
-        return cls(function, places, looks(leaves_of(values)), traced.outcome)
+        traced.given.clear()
+        return cls(function, traced, looks(leaves_of(values)))
 
     def __call__(self, leaves: list[Any]) -> Outcome:
         with torch.no_grad():
-            found = self.function(*(place.tensor for place in self.weights), *tensors_of(leaves))
-        return self.outcome(found)
+            found = self.function(*self.traced.inputs(), *tensors_of(leaves))
+        if self.traced.update is not None:
+            self.traced.update.count()
+        return self.traced.outcome(found)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from latentkit.engine.capturing import Capturer, Steps
-from latentkit.engine.compiling import Compiler
+from latentkit.engine.compiling import Compiler, inductor
 from latentkit.engine.outcome import Outcome
 from latentkit.engine.program import Program, Values
 from latentkit.engine.system import System
 from latentkit.engine.updates import Buckets, Kind, Kinds, Slot, apply, buckets, count
+from latentkit.engine.updating import InGraph
 from latentkit.engine.world import World
 from latentkit.settings import Settings
 from latentkit.wiring.wiring import Phase
@@ -40,7 +41,7 @@ class Executor:
     ) -> None:  # fmt: skip
         self.system, self.slots, self.states, self.settings, self.world = system, slots, states, settings, world
         self.modules = system.modules_by_name()
-        self.compiler = Compiler(settings.autocast, world) if settings.compile else None
+        self.compiler = Compiler(settings.autocast, world, inductor, self.joined) if settings.compile else None
         self.capturer = Capturer(self.buckets, self.perform) if settings.capture else None
 
     def __call__(self, program: Program, values: Values, watch: Watch | None = None) -> Outcome:
@@ -56,6 +57,9 @@ class Executor:
         found = capturer(program, values) if capturer is not None else None
         if found is None:
             found = self._outcome(program, values, watch)
+            if found.updated:
+                self._advance(found)
+                return found
             kinds = {phase.name: _kind(phase, found) for phase in program.plan.running}
             updates = self.buckets(program, kinds)
             self.update(program, found, updates)
@@ -79,12 +83,31 @@ class Executor:
             watch(program, slots, found)
         return found
 
+    def joined(self, program: Program) -> InGraph | None:
+        """The update of a program, where it can be compiled with it, and that pays.
+
+        On a GPU the fused kernels of optimizers are few launches, and several processes exchange gradients before.
+        """
+        parts = {part for phase in program.plan.running for part in phase.spec.train}
+        found = {phase.name: self._slots(phase) for phase in program.plan.running}
+        optimizers = [slot.optimizer for slots in found.values() for slot in slots]
+        weights = [weight for part in parts for weight in self.modules[part].parameters()]
+        if (
+            not self.world.alone or self.settings.capture or any(weight.device.type != "cpu" for weight in weights)
+            or parts & self.system.constraints.keys() or not all(optimizer.capturable for optimizer in optimizers)
+        ):  # fmt: skip
+            return None
+        return InGraph(program, found)
+
+    def _slots(self, phase: Phase) -> list[Slot]:
+        owner = phase.name if phase.spec.optimizer else ""
+        return [self.slots[owner, part] for part in phase.spec.train]
+
     def buckets(self, program: Program, kinds: Kinds) -> Buckets:
         """How the parameters of each phase are updated next."""
         found = {}
         for phase in program.plan.running:
-            owner = phase.name if phase.spec.optimizer else ""
-            found[phase.name] = buckets([self.slots[owner, part] for part in phase.spec.train], kinds[phase.name])
+            found[phase.name] = buckets(self._slots(phase), kinds[phase.name])
         return found
 
     def update(self, program: Program, outcome: Outcome, updates: Buckets, steps: Steps | None = None) -> None:
@@ -95,6 +118,9 @@ class Executor:
             for part in phase.spec.train:
                 if part in self.system.constraints:
                     self.system.constraints[part].apply(self.modules[part])
+        self._advance(outcome)
+
+    def _advance(self, outcome: Outcome) -> None:
         # All next values are known before any state changes, and one may be another's old value itself.
         for name, value in {name: torch.as_tensor(value).clone() for name, value in outcome.states.items()}.items():
             self.states[name].copy_(value)

@@ -22,6 +22,8 @@ class Outcome:
     kept: dict[str, Any]
     states: dict[str, Tensor]
     rates: dict[str, dict[str, Any]]
+    updated: bool = False
+    """Whether the parameters have been updated already; there are no gradients and rates then."""
 
 
 def copied(value: Any) -> Any:

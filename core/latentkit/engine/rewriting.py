@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx
 
-_ATEN = torch.ops.aten
+_ATEN: Any = torch.ops.aten
 
 
 def simplified(graph: fx.GraphModule) -> fx.GraphModule:
@@ -29,6 +31,38 @@ def simplified(graph: fx.GraphModule) -> fx.GraphModule:
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def write_out_adam(graph: fx.GraphModule) -> None:
+    """Write the fused update of Adam as the operations that it fuses, so that a compiler can join them with others."""
+    for form in (_ATEN._fused_adam_.default, _ATEN._fused_adam_.tensor_lr):
+        for node in graph.graph.find_nodes(op="call_function", target=form):
+            with graph.graph.inserting_before(node):
+                for tensors in zip(*node.args[:4], node.args[5], strict=True):
+                    _adam(graph.graph, *tensors, **node.kwargs)
+            graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _adam(
+    graph: fx.Graph, weight: fx.Node, gradient: fx.Node, momentum: fx.Node, square: fx.Node, count: fx.Node, *,
+    lr: Any, beta1: float, beta2: float, eps: float, **_: object,
+) -> None:  # fmt: skip
+    def call(operation: Any, *args: Any, **more: Any) -> fx.Node:
+        return graph.call_function(operation, args, more)
+
+    def unbiased(beta: float) -> fx.Node:
+        return call(_ATEN.rsub.Scalar, call(_ATEN.pow.Scalar, beta, steps), 1.0)
+
+    steps = call(_ATEN._to_copy.default, count, dtype=torch.float64)
+    if momentum is not gradient:
+        call(_ATEN.lerp_.Scalar, momentum, gradient, 1 - beta1)
+    call(_ATEN.mul_.Scalar, square, beta2)
+    call(_ATEN.addcmul_.default, square, gradient, gradient, value=1 - beta2)
+    root = call(_ATEN.div.Tensor, call(_ATEN.sqrt.default, square), call(_ATEN.sqrt.default, unbiased(beta2)))
+    ratio = call(_ATEN.div.Tensor, momentum, call(_ATEN.add.Scalar, root, eps))
+    rate = call(_ATEN.mul.Tensor, call(_ATEN.reciprocal.default, unbiased(beta1)), lr)
+    call(_ATEN.sub_.Tensor, weight, call(_ATEN.mul.Tensor, ratio, rate))
 
 
 def _cast_once(source: fx.Node) -> None:

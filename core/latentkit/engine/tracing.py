@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from latentkit.engine.outcome import Gradients, Outcome
 from latentkit.engine.program import Program, Values
+from latentkit.engine.updating import InGraph
 from latentkit.errors import LatentkitWarning
 from latentkit.optimizers import same_layout
 
@@ -35,22 +36,33 @@ def runs_as_it_is(program: Program, what: str, error: Exception) -> None:
 
 
 class Traced:
-    """An execution as a function from tensors to tensors; everything else is a constant of it."""
+    """An execution as a function from tensors to tensors; everything else is a constant of it.
 
-    def __init__(self, program: Program, places: list[Place], values: Values, context: Context) -> None:
-        self.program, self.places, self.context = program, places, context
+    Args:
+        program: what is executed.
+        places: of all parameters and buffers.
+        values: every source.
+        context: what it runs in (autocast).
+        update: what follows it, if that is to be in the function.
+    """
+
+    def __init__(
+        self, program: Program, places: list[Place], values: Values, context: Context, update: InGraph | None = None
+    ) -> None:
+        self.program, self.places, self.context, self.update = program, places, context, update
         self.given, self.form = pytree.tree_flatten(dict(values))
         self.constants = [None if isinstance(value, Tensor) else (value,) for value in self.given]
         self.given = [value for value in self.given if isinstance(value, Tensor)]
         self.made: list[tuple[Any] | None] = []
 
     def __call__(self, *tensors: Tensor) -> list[Tensor]:
-        """Weights and buffers first, then the values; returns every tensor of the outcome."""
+        """From :meth:`inputs` and the values every tensor of the outcome."""
         weights = [
             tensor.detach().requires_grad_() if place.trainable else tensor
             for place, tensor in zip(self.places, tensors, strict=False)
         ]
-        values = pytree.tree_unflatten(_filled(self.constants, tensors[len(self.places) :]), self.form)
+        given = tensors[len(tensors) - len(self.given) :]
+        values = pytree.tree_unflatten(_filled(self.constants, given), self.form)
         now = {id(place.tensor): weight for place, weight in zip(self.places, weights, strict=True)}
         parameters = {
             phase: [now[id(parameter)] for parameter in found] for phase, found in self.program.parameters.items()
@@ -59,10 +71,25 @@ class Traced:
             with self.context():
                 slots = self.program.forward(values)
             outcome = self.program.outcome(slots, parameters)
-            outcome = attrs.evolve(outcome, gradients=_laid_out(outcome.gradients, parameters))
+            if self.update is None:
+                outcome = attrs.evolve(outcome, gradients=_laid_out(outcome.gradients, parameters))
+        if self.update is not None:
+            outcome = self._updated(outcome, tensors)
         results, self.result = pytree.tree_flatten(attrs.asdict(outcome, recurse=False))
         self.made = [None if isinstance(value, Tensor) else (value,) for value in results]
         return [value for value in results if isinstance(value, Tensor)]
+
+    def _updated(self, outcome: Outcome, tensors: abc.Sequence[Tensor]) -> Outcome:
+        assert self.update is not None
+        changed = [*(place.tensor for place in self.places), *self.update.states]
+        now = {id(mine): tensor for mine, tensor in zip(changed, tensors, strict=False)}
+        self.update(outcome, tensors[len(changed)], lambda mine: now[id(mine)])
+        return attrs.evolve(outcome, gradients={}, rates={}, updated=True)
+
+    def inputs(self) -> list[Tensor]:
+        """What it is given now, but for the values."""
+        weights = [place.tensor for place in self.places]
+        return weights if self.update is None else [*weights, *self.update.states, self.update.counts()]
 
     def graph(self, inputs: list[Tensor]) -> fx.GraphModule:
         """What it does, traced on tensors without numbers."""
