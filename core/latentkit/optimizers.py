@@ -45,7 +45,7 @@ class Optimizer(Component):
             gradients: may be overwritten.
             slots: the state of these parameters by slot name, updated in place.
             step: how often these parameters have been updated, this time included (from 1); for those that are
-                ``capturable`` also as float32 [].
+                ``capturable`` also as float32 or float64 [].
             rate: learning rate.
         """
 
