@@ -29,6 +29,15 @@ Given = abc.Callable[[str], dict[str, Tensor]]
 Reproduced = abc.Callable[..., None]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A group that is not kept together would fail rarely, and say nothing: pytest-xdist 3.8 with pytest 9.2."""
+    if getattr(config.option, "loadgroup", False):
+        apart = [item.nodeid for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        if apart:
+            raise pytest.UsageError(f"pytest-xdist does not group {apart[0]}: install what constraints.txt names")
+
+
 @pytest.fixture
 def golden() -> Golden:
     """Reads NAME.safetensors from tests/golden, or from the folder named by LATENTKIT_GOLDEN."""
