@@ -6,13 +6,14 @@ Nothing here or at the top of a command's module imports torch, so that help and
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import abc
 from typing import Annotated
 
 import typer
 
-from latentkit.engine.launching import echoes
+from latentkit.engine.launching import echoes, launched
 from latentkit.errors import LatentkitError
 from latentkit_cli.attributes import attributes
 from latentkit_cli.checking import check, explain
@@ -47,7 +48,16 @@ def main(arguments: abc.Sequence[str] | None = None) -> int:
     """Run one command line; ``sys.argv`` by default. Returns the exit status."""
     status = _run(arguments)
     tell_faults()
+    if status and arguments is None and launched():
+        _end_at_once(status)
     return status
+
+
+def _end_at_once(status: int) -> None:
+    """Without an orderly end of torch's process group, whose threads may wait for processes that are gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _run(arguments: abc.Sequence[str] | None) -> int:

@@ -112,6 +112,16 @@ def test_after_the_death_of_one_process_all_go_on_from_the_last_checkpoint(
     assert far(whole, tmp_path / "run") == 0.0
 
 
+@pytest.mark.parametrize(("environment", "told"), [({}, "taken down\n"), ({"WORLD_SIZE": "2", "RANK": "0"}, "")])
+def test_a_process_that_fails_beside_others_ends_at_once(environment: dict[str, str], told: str) -> None:
+    code = "import atexit, sys, latentkit_cli; atexit.register(print, 'taken down'); sys.exit(latentkit_cli.main())"
+    command = [sys.executable, "-c", code, "compose", "nonsense"]
+    ended = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ")
+    assert ended.stdout == told
+
+
 @pytest.mark.slow
 def test_twenty_deaths_cost_no_more_than_the_steps_since_the_last_checkpoint(
     whole: Path, small: dict[str, object], far: Far, tmp_path: Path

@@ -16,11 +16,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from latentkit.engine import collectives
 from latentkit.errors import LatentkitError
 
 T = TypeVar("T")
-_EXCHANGES: Any = torch.ops._c10d_functional
-"""Collectives that yield new tensors, which a graph can hold, unlike those of ``torch.distributed``, which fill one."""
 ADVICE = "the last checkpoint is intact: start the same command with --resume to continue"
 
 
@@ -139,17 +138,10 @@ def _device() -> torch.device:
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
-def _arrived(collective: abc.Callable[..., Tensor], value: Tensor, how: object) -> Tensor:
-    assert dist.group.WORLD is not None
-    group = dist.group.WORLD.group_name
-    found: Tensor = exchanged(lambda: _EXCHANGES.wait_tensor(collective(value.contiguous(), how, group)))
-    return found
-
-
 class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return _arrived(_EXCHANGES.all_reduce, value, "sum")
+        return exchanged(lambda: collectives.total(value))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -160,7 +152,7 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, world: World) -> Tensor:
         ctx.world = world
-        return _arrived(_EXCHANGES.all_gather_into_tensor, value, world.size)
+        return exchanged(lambda: collectives.gathered(value, world.size))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
