@@ -6,6 +6,9 @@ Each is over when it returns. What follows needs its result at once, so nothing 
 
 from __future__ import annotations
 
+import sys
+import time
+from collections import abc
 from typing import Any
 
 import torch
@@ -15,6 +18,8 @@ from torch import Tensor
 _LIBRARY: Any = torch.library.Library("latentkit", "DEF")  # type: ignore[no-untyped-call]  # torch leaves it untyped
 _LIBRARY.define("total(Tensor value) -> Tensor")
 _LIBRARY.define("gathered(Tensor value, int size) -> Tensor")
+_PATIENCE = 1.0
+"""Seconds. Should one of torch's releases hold tensors for longer, training only becomes slow."""
 
 
 def total(value: Tensor) -> Tensor:
@@ -37,16 +42,39 @@ def gathered(value: Tensor, size: int) -> Tensor:
     return found
 
 
+def exchange(collective: abc.Callable[[], object], tensors: abc.Sequence[Tensor]) -> None:
+    """Run a collective of ``torch.distributed``, and wait until nobody else holds its tensors.
+
+    Gloo's threads let go of them a little after they have told that they are done. For that they need the interpreter,
+    and where it ends by then they abort the process.
+
+    Args:
+        collective: exchanges the tensors.
+        tensors: all that it is given; nothing else may come to hold them meanwhile.
+    """
+    before = _holders(tensors)
+    collective()
+    until = time.monotonic() + _PATIENCE
+    while _holders(tensors) > before and time.monotonic() < until:
+        time.sleep(0)
+
+
+def _holders(tensors: abc.Sequence[Tensor]) -> int:
+    # Torch holds a tensor's object in Python as long as anything holds the tensor outside of Python.
+    return sum(map(sys.getrefcount, tensors))
+
+
 def _total(value: Tensor) -> Tensor:
     found = value.clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(found)
+    exchange(lambda: dist.all_reduce(found), [found])
     return found
 
 
 def _gathered(value: Tensor, size: int) -> Tensor:
-    mine = value.contiguous()
+    mine = value.clone(memory_format=torch.contiguous_format)
     found = _space_for_all(mine, size)
-    dist.all_gather(list(found.chunk(size)), mine)
+    pieces = list(found.chunk(size))
+    exchange(lambda: dist.all_gather(pieces, mine), [mine, *pieces])
     return found
 
 

@@ -64,7 +64,7 @@ class World:
         if self.alone:
             return number
         found = torch.tensor(number, device=_device())
-        exchanged(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
+        _exchange(lambda: dist.all_reduce(found, dist.ReduceOp.MAX), found)
         return int(found)
 
     def wait(self) -> None:
@@ -79,7 +79,7 @@ class World:
         found = torch.zeros(size, dtype=torch.uint8, device=_device())
         if self.leads and content:
             found.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        exchanged(lambda: dist.broadcast(found, 0))
+        _exchange(lambda: dist.broadcast(found, 0), found)
         return found.cpu().numpy().tobytes()
 
     def told(self, value: T) -> T:
@@ -114,7 +114,7 @@ class World:
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             alike = {at: tensor for at, tensor in enumerate(tensors) if tensor.dtype == dtype}
             flat = torch.cat([tensor.reshape(-1) for tensor in alike.values()])
-            exchanged(functools.partial(dist.all_reduce, flat))
+            _exchange(functools.partial(dist.all_reduce, flat), flat)
             pieces = torch.split(flat / self.size, [tensor.numel() for tensor in alike.values()])
             found |= {at: piece.view(tensors[at].shape) for at, piece in zip(alike, pieces, strict=True)}
         return [found[at] for at in range(len(tensors))]
@@ -132,6 +132,10 @@ def exchanged(exchange: abc.Callable[[], T]) -> T:
         raise
     except RuntimeError as error:
         raise OtherEnded from error
+
+
+def _exchange(collective: abc.Callable[[], object], tensor: Tensor) -> None:
+    exchanged(lambda: collectives.exchange(collective, [tensor]))
 
 
 def _device() -> torch.device:
