@@ -61,7 +61,8 @@ def exchange(collective: abc.Callable[[], object], tensors: abc.Sequence[Tensor]
 
 def _holders(tensors: abc.Sequence[Tensor]) -> int:
     # Torch holds a tensor's object in Python as long as anything holds the tensor outside of Python.
-    return sum(map(sys.getrefcount, tensors))
+    # Those on a GPU are NCCL's, whose watchdog may hold them for a second.
+    return sum(sys.getrefcount(tensor) for tensor in tensors if tensor.is_cpu)
 
 
 def _total(value: Tensor) -> Tensor:
