@@ -186,11 +186,17 @@ def test_a_long_chain_of_values_is_read_or_told(count: int, latentkit: Command, 
 
 
 def test_of_thousands_of_faults_the_first_are_told(latentkit: Command, tmp_path: Path) -> None:
-    values = "".join(f'v{number} = "G(z{number})"\n' for number in range(4000))
-    (tmp_path / "x.toml").write_text(RECIPE.replace("[flow]\n", f"[flow]\n{values}"))
-    start = time.process_time()  # other tests may be running
-    told = latentkit("check", "x.toml").err.splitlines()
-    assert time.process_time() - start < SECONDS
+    def seconds(count: int) -> float:
+        values = "".join(f'v{number} = "G(z{number})"\n' for number in range(count))
+        (tmp_path / "x.toml").write_text(RECIPE.replace("[flow]\n", f"[flow]\n{values}"))
+        start = time.process_time()  # other tests may be running
+        told.extend(latentkit("check", "x.toml").err.splitlines())
+        return time.process_time() - start
+
+    told: list[str] = []
+    few = seconds(1000)
+    told.clear()
+    assert seconds(4000) < max(SECONDS, 8 * few)  # a machine may be slow; what grows with the square takes 16 times
     assert told[0] == "error: 4,000 problems"
     assert told[1].endswith("""line 17, [flow] v0: "G(z0)": 'z0' is no value of this recipe""")
     assert told[-1] == "  ... and 3,950 more"
